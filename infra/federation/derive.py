@@ -1,0 +1,128 @@
+"""What follows from a federation: every name, address and rank, so that nothing is typed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from infra.federation.model import Aggregator, Federation, Participant
+
+#: The node's address is the tenth of its subnet: AWS keeps the first four and the last.
+_HOST = 10
+#: The node's subnet is the VPC's first /24, or all of a VPC that is smaller.
+_SUBNET_PREFIX = 24
+AGGREGATOR_ID = "aggregator"
+
+Role = Literal["aggregator", "client"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node and the account it stands in; ``id`` is ``aggregator`` or the participant's id.
+
+    ``rank`` is the hub's roster number. Sites never see it: on the wire a site goes by its name, so that adding or
+    removing one site changes nothing at another.
+    """
+
+    id: str
+    role: Role
+    federation: str
+    rank: int
+    region: str
+    spec: Aggregator | Participant
+    images: Mapping[str, str]
+
+    @property
+    def account(self) -> str:
+        """The 12-digit account id."""
+        return self.spec.account
+
+    @property
+    def profile(self) -> str:
+        """The AWS profile of the account."""
+        return self.spec.profile
+
+    @property
+    def image(self) -> str | None:
+        """The pinned machine image, or None where the federation names none for this Region."""
+        return self.spec.image or self.images.get(self.region)
+
+    @property
+    def availability_zone(self) -> str:
+        """The zone's full name, for example ``us-east-1a``."""
+        zone = self.spec.availability_zone
+        return f"{self.region}{zone}" if len(zone) == 1 else zone
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The subnet of the node's network interface and the endpoints."""
+        cidr = self.spec.cidr
+        return next(cidr.subnets(new_prefix=max(_SUBNET_PREFIX, cidr.prefixlen)))
+
+    @property
+    def address(self) -> IPv4Address:
+        """The node's fixed private address."""
+        return self.subnet[_HOST]
+
+    @property
+    def parameter_prefix(self) -> str:
+        """Prefix of this node's parameters in its own account's parameter store."""
+        return f"/federate/{self.federation}/{self.id}"
+
+    @property
+    def secret_prefix(self) -> str:
+        """Prefix of this node's secrets in its own account's Secrets Manager."""
+        return f"federate/{self.federation}/{self.id}"
+
+    @property
+    def log_group(self) -> str:
+        """The node's CloudWatch log group."""
+        return self.parameter_prefix
+
+    @property
+    def role_name(self) -> str:
+        """The node's IAM role."""
+        return f"federate-{self.federation}-{self.id}"
+
+    @property
+    def tls_name(self) -> str:
+        """The DNS name in the node's certificate; independent of its address."""
+        return f"{self.id}.{self.federation}.federate"
+
+
+def nodes(federation: Federation) -> tuple[Node, ...]:
+    """Return the aggregator (rank 0), then the participants in the order of the file (ranks 1…N)."""
+    hub = Node(
+        id=AGGREGATOR_ID,
+        role="aggregator",
+        federation=federation.name,
+        rank=0,
+        region=federation.aggregator.region or federation.region,
+        spec=federation.aggregator,
+        images=federation.images,
+    )
+    sites = (
+        Node(
+            id=participant.id,
+            role="client",
+            federation=federation.name,
+            rank=rank,
+            region=participant.region or federation.region,
+            spec=participant,
+            images=federation.images,
+        )
+        for rank, participant in enumerate(federation.participants, start=1)
+    )
+    return (hub, *sites)
+
+
+def accept_role_name(federation: Federation, site_id: str) -> str:
+    """Return the hub's role that may do nothing but accept this site's peering."""
+    return f"federate-{federation.name}-accept-{site_id}"
+
+
+def stack_name(federation: Federation, stack_id: str) -> str:
+    """Return the CloudFormation name of the stack with this construct id: ``eicu-SiteNode-hospital-a``."""
+    return f"{federation.name}-{stack_id}"

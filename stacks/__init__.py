@@ -1,0 +1,1 @@
+"""What CloudFormation creates: one file per stack, constructs beside them."""
