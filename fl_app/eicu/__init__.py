@@ -1,0 +1,1 @@
+"""eICU: raw tables to training tensors, hospitals to sites, and a synthetic eICU to try both on."""
