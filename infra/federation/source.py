@@ -1,0 +1,124 @@
+"""YAML text with the line of every value, so that a problem can say where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+#: A federation of 125 sites has some 3,000 values; aliases can make far more out of a few lines.
+_MOST_VALUES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Text that is not one clean YAML document.
+
+    Args:
+        line: counted from 1.
+        path: the value, or empty where the text cannot be read at all.
+    """
+
+    line: int
+    path: Path
+    found: str
+    allowed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What the text says: plain values, and for each its line (from 1) and its text as it is written."""
+
+    data: Any
+    lines: dict[Path, int] = field(default_factory=dict)
+    texts: dict[Path, str] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def line(self, path: Path) -> int:
+        """Return the line of a value, or of what encloses it where the file does not mention it."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def read(text: str) -> Document:
+    """Read one YAML document; what is wrong with it is in ``faults``, and then ``data`` is None or incomplete."""
+    loader = yaml.SafeLoader("")
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return Document(None)
+        walk = _Walk()
+        walk.visit(root, (), frozenset())
+        return Document(loader.construct_document(root), walk.lines, walk.texts, tuple(walk.faults))
+    except _Unreadable as unreadable:
+        return Document(None, faults=(unreadable.fault,))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = " ".join(part for part in (error.problem, f"({error.context})" if error.context else "") if part)
+        return Document(None, faults=(Fault((mark.line + 1) if mark else 1, (), reason, "One YAML document."),))
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        return Document(None, faults=(Fault(line, (), str(error.reason), "Printable characters in UTF-8."),))
+    except RecursionError:
+        return Document(None, faults=(Fault(1, (), "nested too deeply", "A handful of levels."),))
+    except (ValueError, TypeError, OverflowError) as error:
+        # A scalar that looks like a date or a number and is none: 2026-13-45, 0x, 1:99:9999.
+        return Document(None, faults=(Fault(1, (), f"a value cannot be read: {error}", "Quote it."),))
+    finally:
+        loader.dispose()
+
+
+class _Unreadable(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.found)
+        self.fault = fault
+
+
+class _Walk:
+    """Collects lines, texts and doubled keys from the tree of YAML nodes."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Path, int] = {}
+        self.texts: dict[Path, str] = {}
+        self.faults: list[Fault] = []
+
+    def visit(self, node: yaml.Node, path: Path, above: frozenset[int], line: int | None = None) -> None:
+        line = node.start_mark.line + 1 if line is None else line
+        if id(node) in above:
+            raise _Unreadable(Fault(line, path, "a value that contains itself", "Values without a circle of aliases."))
+        if len(self.lines) > _MOST_VALUES:
+            raise _Unreadable(Fault(line, path, f"more than {_MOST_VALUES} values", "Fewer aliases."))
+        self.lines[path] = line
+        above = above | {id(node)}
+        if isinstance(node, yaml.ScalarNode):
+            self.texts[path] = node.value
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.visit(item, (*path, index), above)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value, key_line in self._items(node, path, above):
+                self.visit(value, (*path, key), above, key_line)
+
+    def _items(self, node: yaml.MappingNode, path: Path, above: frozenset[int]) -> Iterator[tuple[str, yaml.Node, int]]:
+        seen: dict[str, int] = {}
+        for key_node, value in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _Unreadable(Fault(line, path, "a key that is a list or a mapping", "Keys are plain words."))
+            key = key_node.value
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    self.visit(source, path, above, line)
+                continue
+            if key in seen:
+                self.faults.append(
+                    Fault(line, (*path, key), f"stands here a second time, after line {seen[key]}", "Once.")
+                )
+            seen[key] = line
+            yield key, value, line
