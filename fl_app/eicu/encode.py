@@ -1,0 +1,92 @@
+"""From hourly rows to the compact tensors of :mod:`fl_app.eicu.representation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from fl_app.eicu.representation import BENCHMARK, Layout, SparseBatch
+from fl_app.eicu.variables import CLINICAL_RANGES, NUMERIC
+from fl_app.eicu.vocabulary import Vocabulary, fixed_vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Stays as tensors: ids ``[N, hours, categories]``, values ``[N, hours, numbers]``, labels ``[N]``.
+
+    ``stays`` and ``hospitals`` are the patientunitstayid and hospitalid of each of the N, in order.
+    """
+
+    ids: Tensor
+    values: Tensor
+    labels: Tensor
+    stays: Tensor
+    hospitals: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of_hospitals(self, hospitals: list[int]) -> Encoded:
+        """Return the stays of these hospitals, in the same order."""
+        mine = torch.isin(self.hospitals, torch.tensor(hospitals, dtype=torch.int64))
+        return Encoded(self.ids[mine], self.values[mine], self.labels[mine], self.stays[mine], self.hospitals[mine])
+
+    def features(self) -> SparseBatch:
+        """Return all stays as one batch."""
+        return {"ids": self.ids, "values": self.values}
+
+
+def encode(
+    rows: pl.DataFrame,
+    labels: pl.DataFrame,
+    *,
+    ranges: Mapping[str, tuple[float, float]] = CLINICAL_RANGES,
+    vocabulary: Vocabulary | None = None,
+    layout: Layout = BENCHMARK,
+) -> Encoded:
+    """Encode stays.
+
+    A stay's hours stand one after the other from position 0, without gaps for hours that have no row; what is left of
+    the ``layout.hours`` positions is padding, and hours beyond them are left out.
+
+    Args:
+        rows: (patientunitstayid, hour, hospitalid, the 20 variables), already cut to the task, sorted by stay and hour.
+        labels: (patientunitstayid, label); stays without rows get no sample.
+        ranges: per numeric variable what scales to -1 and 1.
+        vocabulary: the category ids; the fixed ones if left out.
+        layout: the sizes.
+
+    Returns:
+        One sample per stay that has rows, in the order of ``rows``.
+    """
+    words = vocabulary or fixed_vocabulary()
+    rows = rows.with_columns(position=pl.int_range(pl.len()).over("patientunitstayid")).filter(
+        pl.col("position") < layout.hours
+    )
+    stays = rows.unique("patientunitstayid", keep="first", maintain_order=True).select(
+        "patientunitstayid", "hospitalid", sample=pl.int_range(pl.len())
+    )
+    stays = stays.join(labels, on="patientunitstayid", how="left", maintain_order="left")
+    sample = rows.join(stays, on="patientunitstayid", how="left", maintain_order="left")["sample"].to_numpy()
+    place = sample * layout.hours + rows["position"].to_numpy()
+    ids = np.zeros((stays.height * layout.hours, layout.categories), dtype=np.int64)
+    ids[place] = words.ids(rows).to_numpy()
+    values = np.zeros((stays.height * layout.hours, layout.numbers), dtype=np.float32)
+    values[place] = rows.select(_scaled(name, *ranges[name]) for name in NUMERIC).to_numpy()
+    shape = (stays.height, layout.hours, -1)
+    return Encoded(
+        torch.from_numpy(ids).view(shape),
+        torch.from_numpy(values).view(shape),
+        torch.from_numpy(stays["label"].to_numpy(writable=True)),
+        torch.from_numpy(stays["patientunitstayid"].to_numpy(writable=True)),
+        torch.from_numpy(stays["hospitalid"].to_numpy(writable=True)),
+    )
+
+
+def _scaled(name: str, low: float, high: float) -> pl.Expr:
+    return (2 * (pl.col(name) - low) / (high - low) - 1).cast(pl.Float32).alias(name)

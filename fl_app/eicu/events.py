@@ -1,0 +1,101 @@
+"""From the two charting tables to events: (stay, minute, item, value), the only thing the hourly rows need.
+
+An event is 17 bytes. They are read in batches, so that memory holds the cohort's events and never a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from fl_app.eicu.tables import Kind, Table, Tables
+from fl_app.eicu.variables import CHART_LABELS, CHART_NAMES, ITEM, LAB_ITEMS, OTHER_ITEM
+
+EVENT_SCHEMA = {"stay": pl.UInt32(), "minute": pl.Int32(), "item": pl.UInt8(), "value": pl.Float64()}
+
+_MERGED_NAMES = {
+    **{name: name for name in ITEM},
+    "Non-Invasive BP Systolic": "Invasive BP Systolic",
+    "Non-Invasive BP Diastolic": "Invasive BP Diastolic",
+    "Temperature (F)": "Temperature (C)",
+}
+_CODE_OF_NAME = {name: ITEM[item] for name, item in _MERGED_NAMES.items()}
+
+
+def read_events(tables: Tables, stays: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Read what was charted and measured for these stays.
+
+    Args:
+        tables: the release; ``nurseCharting`` and ``lab`` are read.
+        stays: one row per stay with ``patientunitstayid``; the row's number is the event's ``stay``.
+
+    Yields:
+        Frames of :data:`EVENT_SCHEMA`: minutes from unit admission; item code (see
+        :data:`fl_app.eicu.variables.CHARTED`, or ``OTHER_ITEM``); value in the benchmark's unit, null if the text is no
+        number. In no order. Rows without an offset are left out.
+
+    Raises:
+        EicuDataError: a table is missing or broken.
+    """
+    known = stays.select(pl.col("patientunitstayid"), stay=pl.int_range(pl.len(), dtype=pl.UInt32)).lazy()
+    lab = tables.table("lab")
+    yield from _batches(lab, _lab_events(lab), known)
+    charting = tables.table("nurseCharting")
+    yield from _batches(charting, _charting_events(charting), known)
+
+
+def _batches(table: Table, events: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    table.require_rows()
+    mine = events.drop_nulls(["patientunitstayid", "minute"]).join(known, on="patientunitstayid", how="inner")
+    yield from table.batches(mine.select(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()))
+
+
+def _lab_events(table: Table) -> pl.LazyFrame:
+    rows = table.scan(
+        {
+            "patientunitstayid": Kind.ID,
+            "labresultoffset": Kind.MINUTE,
+            "labname": Kind.TEXT,
+            "labresult": Kind.NUMBER,
+        }
+    )
+    codes = {name: ITEM[item] for name, item in LAB_ITEMS.items()}
+    return rows.filter(pl.col("labname").is_in(list(codes))).select(
+        "patientunitstayid",
+        minute="labresultoffset",
+        item=pl.col("labname").replace_strict(codes, default=None, return_dtype=pl.UInt8),
+        value="labresult",
+    )
+
+
+def _charting_events(table: Table) -> pl.LazyFrame:
+    """Select by label or by name; then unify names in the published order.
+
+    A row whose name is none of the 14 items stays as ``OTHER_ITEM``: the benchmark keeps its minute as a row of the
+    stay's series, which is what its glucose shift counts.
+    """
+    rows = table.scan(
+        {
+            "patientunitstayid": Kind.ID,
+            "nursingchartoffset": Kind.MINUTE,
+            "nursingchartcelltypevallabel": Kind.TEXT,
+            "nursingchartcelltypevalname": Kind.TEXT,
+            "nursingchartvalue": Kind.NUMBER,
+        }
+    )
+    label, name = pl.col("nursingchartcelltypevallabel"), pl.col("nursingchartcelltypevalname")
+    selected = rows.filter(label.is_in(CHART_LABELS) | name.is_in(CHART_NAMES))
+    charted = pl.when(name == "Value").then(label).otherwise(name)
+    item = (
+        pl.when(label == "Arterial Line MAP (mmHg)")
+        .then(pl.lit(ITEM["MAP (mmHg)"], dtype=pl.UInt8))
+        .otherwise(charted.replace_strict(_CODE_OF_NAME, default=OTHER_ITEM, return_dtype=pl.UInt8))
+    )
+    value = pl.col("nursingchartvalue")
+    return selected.select(
+        "patientunitstayid",
+        minute="nursingchartoffset",
+        item=item,
+        value=pl.when(name == "Temperature (F)").then((value - 32) * (5 / 9)).otherwise(value),
+    )

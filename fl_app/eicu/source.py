@@ -1,0 +1,41 @@
+"""Where data is from, in the words that every output repeats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from fl_app.eicu.errors import EicuDataError, MissingTable
+from fl_app.eicu.tables import Tables
+
+SOURCE_FILE = "SOURCE.json"
+SYNTHETIC = "synthetic"
+EICU = "eicu"
+
+_KNOWN_CHARTINGS = {
+    "27dae69d502d4c41da4a8e9ea77f9e8470844f06e46923f0ba12aece24b0a06b": "eicu demo 2.0.1 (charting and lab rebuilt)",
+}
+"""SHA-256 of a nurseCharting file to what it is: real values whose sampling is not the original's say so."""
+
+
+def source_of(folder: Path) -> str:
+    """Return what the folder's data is: what its ``SOURCE.json`` says, or a known copy's name, or ``eicu``.
+
+    Raises:
+        EicuDataError: ``SOURCE.json`` is malformed.
+    """
+    marker = folder / SOURCE_FILE
+    if marker.is_file():
+        try:
+            return str(json.loads(marker.read_text("utf-8"))["source"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EicuDataError(
+                f"{marker}: cannot be used: {error!r}.", remedy='It must say {"source": text}; remove or correct it.'
+            ) from error
+    try:
+        charting = Tables(folder).table("nurseCharting").path
+    except MissingTable:
+        return EICU
+    with charting.open("rb") as file:
+        return _KNOWN_CHARTINGS.get(hashlib.file_digest(file, "sha256").hexdigest(), EICU)

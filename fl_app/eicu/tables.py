@@ -1,0 +1,185 @@
+"""The raw tables of an eICU release: found by name in a folder, read by column, typed at the door.
+
+A release is a folder of ``<table>.csv``, ``.csv.gz`` or ``.parquet``, names in any letter case, columns in any order
+and letter case. Reading is lazy; nothing is decompressed before :meth:`Table.collect` or :meth:`Table.batches`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import polars as pl
+
+from fl_app.eicu.errors import EmptyTable, MissingColumn, MissingTable, UnreadableTable
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+BATCH_ROWS = 1_000_000
+
+
+class Kind(Enum):
+    """What a column holds once it is read.
+
+    ``TEXT``: text, blank is null. ``ID``: Int64, anything else but blank is an error. ``MINUTE``: Int32, likewise.
+    ``NUMBER``: Float64; text that is not a finite number is null.
+    """
+
+    TEXT = "text"
+    ID = "a whole number of at most 64 bits"
+    MINUTE = "a whole number of minutes of at most 32 bits"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table's file."""
+
+    name: str
+    path: Path
+
+    def scan(self, columns: Mapping[str, Kind]) -> pl.LazyFrame:
+        """Return these columns, lower-case and typed, without reading any row yet.
+
+        Raises:
+            MissingColumn: a column is not there, or twice.
+            UnreadableTable, EmptyTable: the header cannot be read.
+        """
+        frame, found = self.raw()
+        schema = frame.collect_schema()
+        missing = [column for column in columns if column not in found]
+        if missing:
+            raise MissingColumn(
+                f"{self.path}: no column {', '.join(missing)}; found {', '.join(schema.names())}.",
+                remedy=f"Export the table {self.name} with all columns of the release.",
+            )
+        return frame.select(
+            _typed(pl.col(found[column]), schema[found[column]], kind).alias(column) for column, kind in columns.items()
+        )
+
+    def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
+        """Run a query over this table's scan.
+
+        Raises:
+            UnreadableTable: the file breaks off, is not UTF-8, or a column holds what its kind forbids.
+        """
+        with self._named():
+            return frame.collect(engine="streaming")
+
+    def batches(self, frame: pl.LazyFrame, *, in_order: bool = False) -> Iterator[pl.DataFrame]:
+        """Run a query over this table's scan and hand out its rows in pieces; raises what :meth:`collect` raises."""
+        with self._named():
+            yield from frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=in_order)
+
+    def require_rows(self) -> None:
+        """Check that there is a row at all.
+
+        Raises:
+            EmptyTable: there is none.
+        """
+        if self.collect(self.raw()[0].head(1)).is_empty():
+            raise EmptyTable(
+                f"{self.path}: the table has a header but no rows.", remedy="Export or download the table again."
+            )
+
+    def raw(self) -> tuple[pl.LazyFrame, dict[str, str]]:
+        """Return all columns as they are, and each one's name by its lower-case name; raises what :meth:`scan` does."""
+        with self._named():
+            frame = self._open()
+            names = frame.collect_schema().names()
+        return frame, self._by_lower_case(names)
+
+    def _open(self) -> pl.LazyFrame:
+        if self.path.name.lower().endswith(".parquet"):
+            return pl.scan_parquet(self.path)
+        return pl.scan_csv(self.path, infer_schema=False)
+
+    def _by_lower_case(self, names: list[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name in names:
+            lower = re.sub(r"_duplicated_\d+$", "", name).lower()
+            if lower in found:
+                raise MissingColumn(
+                    f"{self.path}: the column {lower} stands twice in the header.",
+                    remedy="Remove one of them, so that it is clear which one counts.",
+                )
+            found[lower] = name
+        return found
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Give Polars' errors the file's name and a next step."""
+        try:
+            yield
+        except pl.exceptions.NoDataError as error:
+            raise EmptyTable(
+                f"{self.path}: the file is empty.", remedy="Export or download the table again."
+            ) from error
+        except pl.exceptions.InvalidOperationError as error:
+            raise UnreadableTable(
+                f"{self.path}: {_first_line(error)}",
+                remedy="Ids and offsets must be whole numbers (ids 64 bits, offsets in minutes 32 bits).",
+            ) from error
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise UnreadableTable(
+                f"{self.path}: cannot be read: {_first_line(error)}.",
+                remedy="Is the file complete, and UTF-8? Compare its SHA-256 sum, then export or download it again.",
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A release of eICU: the tables of one folder."""
+
+    folder: Path
+
+    def table(self, name: str) -> Table:
+        """Find a table's file.
+
+        Raises:
+            MissingTable: the folder or the file is not there, or the table is there in two files.
+        """
+        if not self.folder.is_dir():
+            raise MissingTable(
+                f"{self.folder}: no such folder.", remedy="Give the folder that holds patient.csv.gz and its siblings."
+            )
+        files = self._files(name)
+        if not files:
+            raise MissingTable(
+                f"{self.folder}: no table {name}.",
+                remedy=f"Put {name}.csv, {name}.csv.gz or {name}.parquet there, as PhysioNet distributes it.",
+            )
+        if len(files) > 1:
+            raise MissingTable(
+                f"{self.folder}: the table {name} is there {len(files)} times: {', '.join(f.name for f in files)}.",
+                remedy="Keep one of them, so that it is clear which one counts.",
+            )
+        return Table(name, files[0])
+
+    def has(self, name: str) -> bool:
+        """Say whether a table is there."""
+        return bool(self._files(name))
+
+    def _files(self, name: str) -> list[Path]:
+        wanted = {f"{name}{suffix}".lower() for suffix in SUFFIXES}
+        return sorted(path for path in self.folder.iterdir() if path.name.lower() in wanted)
+
+
+def _typed(column: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
+    text = column if dtype == pl.String else column.cast(pl.String)
+    if kind is Kind.TEXT:
+        return text.replace("", None)
+    if kind is Kind.NUMBER:
+        number = (text.str.strip_chars() if dtype == pl.String else column).cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number)
+    target = pl.Int64 if kind is Kind.ID else pl.Int32
+    if dtype.is_integer():
+        return column.cast(target)
+    return text.str.strip_chars().str.strip_suffix(".0").replace("", None).cast(target)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
