@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from infra.federation import catalog
 from infra.federation.model import Aggregator, Federation, Participant
 
 #: The node's address is the tenth of its subnet: AWS keeps the first four and the last.
@@ -54,6 +55,14 @@ class Node:
         """The zone's full name, for example ``us-east-1a``."""
         zone = self.spec.availability_zone
         return f"{self.region}{zone}" if len(zone) == 1 else zone
+
+    @property
+    def gpu_mapping(self) -> tuple[int, ...]:
+        """Worker processes on GPU 0, 1, …; empty for the CPU. GPU 0 where the file does not say and there is one."""
+        if self.spec.gpu_mapping is not None:
+            return self.spec.gpu_mapping
+        type_ = catalog.instance_types().get(self.spec.instance_type)
+        return (1,) if type_ and type_.gpus else ()
 
     @property
     def subnet(self) -> IPv4Network:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from infra.errors import InvalidFederation, Problem
-from infra.federation import source
+from infra.errors import InvalidFederation, Problem, Severity
+from infra.federation import messages, registry, repair, source
+from infra.federation.checks import check
+from infra.federation.finding import Finding
 from infra.federation.model import Federation
+from infra.federation.secrets import secrets
+from infra.federation.source import Document
+
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A federation without errors, and the warnings and notices that its author should see."""
+
+    federation: Federation
+    notices: tuple[Problem, ...]
 
 
 def load_federation(path: Path) -> Federation:
@@ -17,19 +30,82 @@ def load_federation(path: Path) -> Federation:
     Raises:
         InvalidFederation: with every problem of the file.
     """
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise InvalidFederation([Problem(str(path), "there is no such file.")]) from None
+    return load(path).federation
+
+
+def load(path: Path) -> Loaded:
+    """Read and check a federation, and keep the warnings and notices.
+
+    Raises:
+        InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
+    """
+    text = _text(path)
     document = source.read(text)
-    if document.faults:
-        raise InvalidFederation([Problem(f"{path.name}:{f.line}", f.found, f.allowed) for f in document.faults])
+    federation, findings = _examine(document, text)
+    findings.sort(key=lambda finding: finding.line or document.line(finding.path))
+    problems = [finding.problem(document, str(path)) for finding in findings]
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    if federation is None or errors:
+        raise InvalidFederation(errors)
+    return Loaded(federation, tuple(problems))
+
+
+def _text(path: Path) -> str:
+    remedy = "Name the file with FEDERATE_FILE, or copy the example federation.yaml."
     try:
-        return Federation.model_validate(document.data)
-    except ValidationError as error:
-        raise InvalidFederation(
-            [
-                Problem(f"{path.name}:{document.line(e['loc'])}  {'.'.join(map(str, e['loc']))}", e["msg"])
-                for e in error.errors()
-            ]
-        ) from None
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _unreadable(path, "there is no such file.", remedy) from None
+    except IsADirectoryError:
+        raise _unreadable(path, "is a folder, not a file.", remedy) from None
+    except PermissionError:
+        raise _unreadable(path, "may not be read by this user.", "Change its permissions.") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, f"cannot be read: {error}.", remedy) from None
+    if len(content) > _MOST_BYTES:
+        raise _unreadable(path, f"has {len(content)} bytes.", "A federation of 125 sites has some 50,000.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise _unreadable(f"{path}:{line}", "is not UTF-8 text.", "Save the file as UTF-8.") from None
+
+
+def _unreadable(where: Path | str, found: str, remedy: str) -> InvalidFederation:
+    return InvalidFederation([Problem(str(where), found, remedy=remedy)])
+
+
+def _examine(document: Document, text: str) -> tuple[Federation | None, list[Finding]]:
+    faults = [Finding(fault.path, fault.found, fault.allowed, line=fault.line) for fault in document.faults]
+    if not isinstance(document.data, dict):
+        if not faults:
+            found = "the file is empty." if document.data is None else "the file is not a mapping of keys to values."
+            faults = [Finding((), found, "A federation: name, region, aggregator, participants, …")]
+        return None, faults
+    leaks = secrets(document, text)
+    hidden = {leak.path for leak in leaks if leak.path}
+    federation, errors, replaced = repair.validate(document.data)
+    wrong = [messages.finding(error, document) for error in errors]
+    fitting = [] if federation is None else check(federation, registry.installed())
+    return federation, [
+        *faults,
+        *leaks,
+        *(finding for finding in wrong if not finding.rests_on(hidden)),
+        *(finding for finding in fitting if not finding.rests_on(replaced | hidden)),
+        *_lucky_accounts(document, replaced),
+    ]
+
+
+def _lucky_accounts(document: Document, replaced: set[source.Path]) -> list[Finding]:
+    """Find account ids without quotes that YAML 1.1 happens to read as text: 012345678901, because of the 8 and 9."""
+    return [
+        Finding(
+            path,
+            f"{text} is without quotes, and is text only because it begins with 0 and contains an 8 or a 9.",
+            "",
+            f'Write account: "{text}".',
+            Severity.WARNING,
+        )
+        for path, text in document.texts.items()
+        if path[-1:] == ("account",) and path in document.plain and path not in replaced
+    ]

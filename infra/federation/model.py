@@ -5,23 +5,32 @@ Values are checked here for their own form; how they fit together is checked in 
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=1, max_length=20)]
-AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
-ImageId = Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$")]
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+from infra.federation.values import (
+    AccountId,
+    AvailabilityZone,
+    Cidr,
+    Flag,
+    ImageId,
+    Name,
+    PositiveFloat,
+    PositiveInt,
+    Profile,
+    Region,
+    TagKey,
+    TagValue,
+    Whole,
+    not_a_flag,
+)
 
 
 class Model(BaseModel):
     """Base: frozen, and a key that is not known is an error rather than ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
 
 
 def _plugin(value: Any) -> Any:
@@ -31,29 +40,46 @@ def _plugin(value: Any) -> Any:
 class Plugin(Model):
     """A data set, model or aggregation by entry-point name, with its options. A bare string is the name."""
 
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    name: Annotated[str, Field(min_length=1)] = Field(description="The entry point's name.")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="Passed to the plug-in as they are.")
 
 
-PluginRef = Annotated[Plugin, BeforeValidator(_plugin)]
+PluginRef = Annotated[Plugin, BeforeValidator(_plugin, json_schema_input_type=str | Plugin)]
 
 
 class Account(Model):
     """An AWS account that takes part, and the hardware of its node. Common to the aggregator and the participants."""
 
-    account: AccountId = Field(description="The 12-digit AWS account id, quoted: YAML reads 0123… as a number.")
-    profile: str = Field(description="The AWS profile that holds credentials for this account.")
-    region: Region | None = Field(default=None, description="The site's Region; the federation's if left out.")
-    cidr: IPv4Network = Field(description="The VPC's private IPv4 range, /16 to /26; no two sites may overlap.")
-    availability_zone: str = Field(default="a", description="Zone letter (a) or full name (us-east-1a).")
-    instance_type: str = "g4dn.xlarge"
-    image: ImageId | None = Field(
-        default=None, description="Machine image with FedML; the federation's pinned image of the Region if left out."
+    account: AccountId = Field(
+        description="The 12-digit AWS account id, in quotes: YAML reads 012345670123 as an octal number.",
+        examples=["111111111111"],
     )
-    volume_gib: Annotated[int, Field(ge=30, le=16384)] = 100
-    spot: bool = False
-    gpu_mapping: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(1,), description="FedML's gpu_mapping: number of worker processes on GPU 0, 1, …"
+    profile: Profile = Field(description="The AWS profile with credentials for this account.", examples=["hospital-a"])
+    region: Region | None = Field(
+        default=None, description="The node's Region; the federation's if left out.", examples=["eu-central-1"]
+    )
+    cidr: Cidr = Field(
+        description="The VPC's range: private (RFC 1918), /16 to /26, overlapping no other account's.",
+        examples=["10.10.0.0/16"],
+    )
+    availability_zone: AvailabilityZone = Field(
+        default="a", description="The zone's letter (a) or full name (us-east-1a).", examples=["a", "us-east-1a"]
+    )
+    instance_type: str = Field(default="g4dn.xlarge", description="The node's EC2 instance type.")
+    image: ImageId | None = Field(
+        default=None,
+        description="The node's machine image; the one of `images` for its Region if left out.",
+        examples=["ami-0123456789abcdef0"],
+    )
+    volume_gib: Annotated[Whole, Field(ge=30, le=16384)] = Field(
+        default=100, description="Size of the node's encrypted root volume, GiB."
+    )
+    spot: Flag = Field(default=False, description="Use spot capacity: cheaper, and AWS may take the node back.")
+    gpu_mapping: tuple[Annotated[Whole, Field(ge=0)], ...] | None = Field(
+        default=None,
+        description="FedML's gpu_mapping: worker processes on GPU 0, 1, … A node runs one; [] is the CPU. GPU 0 if left "
+        "out, or the CPU where the instance type has no GPU.",
+        examples=[[1], [0, 1], []],
     )
     on_destroy: Literal["retain", "delete"] = Field(
         default="retain", description="What `destroy` does with this account's bucket and state volume."
@@ -63,99 +89,143 @@ class Account(Model):
 class Aggregator(Account):
     """The coordinator's account: the hub that every site's node connects to."""
 
-    port: Annotated[int, Field(ge=1024, le=65535)] = 8890
-    on_destroy: Literal["retain", "delete"] = "delete"
+    port: Annotated[Whole, Field(ge=1024, le=65535)] = Field(
+        default=8890, description="The one TCP port that sites reach."
+    )
+    on_destroy: Literal["retain", "delete"] = Field(
+        default="delete", description="What `destroy` does with this account's bucket and state volume."
+    )
 
 
 class DataLocation(Model):
     """What a participant contributes, and where it lies before it is put into the account's own bucket."""
 
-    source: str | None = Field(
-        default=None, description="Folder on the operator's side to upload from; for eICU it is dealt if left out."
+    source: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Folder on the operator's side to upload from; for eICU it is dealt if left out.",
+        examples=["data/hospital-a"],
     )
-    hospitals: tuple[int, ...] | None = Field(
-        default=None, description="eICU hospitalids of this site; dealt by seed over the sites if left out."
+    hospitals: tuple[PositiveInt, ...] | None = Field(
+        default=None,
+        description="eICU hospitalids of this site; dealt by seed over the sites that name none if left out.",
+        examples=[[73, 167, 420]],
     )
 
 
 class Participant(Account):
     """A hospital or group of hospitals: one site of the federation."""
 
-    id: Name
-    data: DataLocation = DataLocation()
+    id: Name = Field(
+        description="The site's name, in stacks, roles, certificates and reports.", examples=["hospital-a"]
+    )
+    data: DataLocation = Field(default=DataLocation(), description="What the site contributes.")
 
 
 class Training(Model):
     """What is trained, and how."""
 
-    dataset: PluginRef = Plugin(name="eicu")
-    model: PluginRef = Plugin(name="logistic_regression")
-    aggregation: PluginRef = Plugin(name="fedavg")
-    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
-    rounds: PositiveInt = 50
-    epochs: PositiveInt = 1
-    batch_size: PositiveInt = 32
-    learning_rate: PositiveFloat = 0.001
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    dataset: PluginRef = Field(default=Plugin(name="eicu"), description="Entry point of group federate.datasets.")
+    model: PluginRef = Field(
+        default=Plugin(name="logistic_regression"), description="Entry point of group federate.models."
+    )
+    aggregation: PluginRef = Field(
+        default=Plugin(name="fedavg"), description="Entry point of group federate.aggregations."
+    )
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="adam", description="A site's local optimizer.")
+    rounds: PositiveInt = Field(default=50, description="Rounds of federated training.")
+    epochs: PositiveInt = Field(default=1, description="Passes over a site's data in each round.")
+    batch_size: PositiveInt = Field(default=32, description="Rows per step.")
+    learning_rate: PositiveFloat = Field(default=0.001, description="Step size of the local optimizer.")
+    weight_decay: Annotated[float, BeforeValidator(not_a_flag), Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.0, description="L2 penalty of the local optimizer."
+    )
     class_weights: Literal["balanced", "none"] = Field(
         default="balanced", description="balanced: each site weighs its classes inversely to their frequency."
     )
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = Field(
+        default=0, description="Two runs with one seed give the same model."
+    )
 
 
 class Policy(Model):
     """When a round closes, and how much may be sent in it."""
 
-    quorum: PositiveInt | None = Field(default=None, description="Sites that must answer a round; all if left out.")
-    round_deadline_seconds: PositiveFloat | None = Field(
-        default=None, description="A round closes here once the quorum has answered; no deadline if left out."
+    quorum: PositiveInt | None = Field(
+        default=None, description="Sites that must answer a round; all if left out.", examples=[2]
     )
-    message_limit_mib: Annotated[int, Field(ge=1, le=65536)] = 1024
+    round_deadline_seconds: PositiveFloat | None = Field(
+        default=None,
+        description="A round closes here once the quorum has answered; no deadline if left out.",
+        examples=[600],
+    )
+    message_limit_mib: Annotated[Whole, Field(ge=1, le=65536)] = Field(
+        default=1024, description="Largest message between a site and the aggregator, MiB."
+    )
 
 
 class Security(Model):
     """How the parties know each other."""
 
-    certificate_days: Annotated[int, Field(ge=1, le=825)] = 90
+    certificate_days: Annotated[Whole, Field(ge=1, le=825)] = Field(
+        default=90, description="Lifetime of a node's certificate, days."
+    )
 
 
 class Privacy(Model):
     """Privacy mechanisms. None is built in yet, and FedML's own are refused: they do nothing, or harm."""
 
-    method: Literal["none"] = "none"
+    method: Literal["none"] = Field(default="none", description="The mechanism.")
 
 
 class Wandb(Model):
     """Weights & Biases. The key comes from WANDB_API_KEY on the operator's side, never from this file."""
 
-    enabled: bool = False
-    project: str = "federate"
-    entity: str | None = None
+    enabled: Flag = Field(default=False, description="Record the run for Weights & Biases.")
+    project: Annotated[str, Field(min_length=1)] = Field(default="federate", description="The project's name.")
+    entity: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="The user or team; the key's own if left out.", examples=["my-team"]
+    )
+
+
+def _wandb(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
 
 
 class Tracking(Model):
     """Where metrics go besides the report."""
 
-    wandb: Annotated[Wandb, BeforeValidator(lambda v: {"enabled": v} if isinstance(v, bool) else v)] = Wandb()
+    wandb: Annotated[Wandb, BeforeValidator(_wandb, json_schema_input_type=bool | Wandb)] = Field(
+        default=Wandb(), description="Weights & Biases: true, false or a section."
+    )
 
 
 class Federation(Model):
     """A whole federation, as ``federation.yaml`` describes it."""
 
-    name: Name
-    region: Region
-    single_account: bool = Field(default=False, description="Allow the aggregator and all sites in one AWS account.")
-    aggregator: Aggregator
-    participants: Annotated[tuple[Participant, ...], Field(min_length=1)]
-    training: Training = Training()
-    policy: Policy = Policy()
-    security: Security = Security()
-    privacy: Privacy = Privacy()
-    tracking: Tracking = Tracking()
-    images: dict[Region, ImageId] = Field(
-        default_factory=dict, description="The pinned machine image of each Region, for nodes that name none."
+    name: Name = Field(description="The federation's name; every resource carries it.", examples=["eicu"])
+    region: Region = Field(description="The Region of all nodes that name none.", examples=["us-east-1"])
+    single_account: Flag = Field(
+        default=False, description="Allow the aggregator and sites to share an AWS account: to try out, not to protect."
     )
-    tags: dict[str, str] = Field(default_factory=dict, description="Tags put on every resource.")
+    aggregator: Aggregator = Field(description="The coordinator's account.")
+    participants: Annotated[tuple[Participant, ...], Field(min_length=1)] = Field(
+        description="The hospitals' accounts, one block each."
+    )
+    training: Training = Field(default=Training(), description="What is trained, and how.")
+    policy: Policy = Field(default=Policy(), description="When a round closes.")
+    security: Security = Field(default=Security(), description="How the parties know each other.")
+    privacy: Privacy = Field(default=Privacy(), description="Privacy mechanisms.")
+    tracking: Tracking = Field(default=Tracking(), description="Where metrics go besides the report.")
+    images: dict[Region, ImageId] = Field(
+        default_factory=dict,
+        description="The pinned machine image of each Region, for nodes that name none.",
+        examples=[{"us-east-1": "ami-0123456789abcdef0"}],
+    )
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=40)] = Field(
+        default_factory=dict, description="Tags put on every resource.", examples=[{"cost-centre": "4711"}]
+    )
     synthesizer: Literal["legacy", "default"] = Field(
-        default="legacy", description="CDK stack synthesizer; legacy needs no bootstrap stack in any account."
+        default="legacy",
+        description="CDK stack synthesizer: legacy needs no bootstrap stack in any account; default uses the "
+        "organisation's.",
     )

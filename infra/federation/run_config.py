@@ -41,7 +41,7 @@ def run_id(federation: Federation) -> str:
 
 
 def _yaml(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=10_000)
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000))
 
 
 def _fedml_config(federation: Federation, node: Node) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _fedml_config(federation: Federation, node: Node) -> dict[str, Any]:
         "validation_args": {"frequency_of_the_test": 1},
         "device_args": {
             "worker_num": clients,
-            "using_gpu": any(node.spec.gpu_mapping),
+            "using_gpu": any(node.gpu_mapping),
             "gpu_mapping_file": GPU_FILE,
             "gpu_mapping_key": GPU_KEY,
         },
@@ -136,5 +136,5 @@ def _gpu_hosts(federation: Federation, node: Node) -> dict[str, list[int]]:
     looks at its own one only. So the others stand here with one process each, whatever they have.
     """
     if node.role == "client":
-        return {AGGREGATOR_ID: [1], node.id: list(node.spec.gpu_mapping)}
-    return {AGGREGATOR_ID: list(node.spec.gpu_mapping)} | {site.id: [1] for site in federation.participants}
+        return {AGGREGATOR_ID: [1], node.id: list(node.gpu_mapping)}
+    return {AGGREGATOR_ID: list(node.gpu_mapping)} | {site.id: [1] for site in federation.participants}

@@ -31,11 +31,19 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What the text says: plain values, and for each its line (from 1) and its text as it is written."""
+    """What the text says.
+
+    Args:
+        data: plain values.
+        lines: the line of each value, from 1.
+        texts: each single value as it is written, without its quotes.
+        plain: the single values that stand without quotes.
+    """
 
     data: Any
     lines: dict[Path, int] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
+    plain: frozenset[Path] = frozenset()
     faults: tuple[Fault, ...] = ()
 
     def line(self, path: Path) -> int:
@@ -55,7 +63,8 @@ def read(text: str) -> Document:
             return Document(None)
         walk = _Walk()
         walk.visit(root, (), frozenset())
-        return Document(loader.construct_document(root), walk.lines, walk.texts, tuple(walk.faults))
+        data = loader.construct_document(root)
+        return Document(data, walk.lines, walk.texts, frozenset(walk.plain), tuple(walk.faults))
     except _Unreadable as unreadable:
         return Document(None, faults=(unreadable.fault,))
     except yaml.MarkedYAMLError as error:
@@ -86,6 +95,7 @@ class _Walk:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.texts: dict[Path, str] = {}
+        self.plain: set[Path] = set()
         self.faults: list[Fault] = []
 
     def visit(self, node: yaml.Node, path: Path, above: frozenset[int], line: int | None = None) -> None:
@@ -98,6 +108,8 @@ class _Walk:
         above = above | {id(node)}
         if isinstance(node, yaml.ScalarNode):
             self.texts[path] = node.value
+            if node.style is None:
+                self.plain.add(path)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.visit(item, (*path, index), above)

@@ -1,0 +1,89 @@
+"""Whether the machines that are asked for exist and can do what they are asked to."""
+
+from __future__ import annotations
+
+from infra.errors import Severity
+from infra.federation import catalog
+from infra.federation.catalog import InstanceType
+from infra.federation.checks.blocks import Block, blocks
+from infra.federation.finding import Finding
+from infra.federation.model import Federation
+from infra.federation.words import did_you_mean, listed
+
+
+def check(federation: Federation) -> list[Finding]:
+    """Check instance types, GPU mappings and machine images of all nodes."""
+    findings: list[Finding] = []
+    for block in blocks(federation):
+        known = catalog.instance_types().get(block.spec.instance_type)
+        findings += [_unknown_type(block)] if known is None else _gpus(block, known)
+        findings += _image(block)
+    return findings
+
+
+def _unknown_type(block: Block) -> Finding:
+    name, types = block.spec.instance_type, catalog.instance_types()
+    family = name.split(".")[0]
+    sizes = [known for known in types if known.startswith(f"{family}.")]
+    allowed = f"{family} has {listed(sizes)}." if sizes else ""
+    return Finding(
+        block.at("instance_type"),
+        f"{name or 'nothing'} is no instance type that was known in {catalog.date()}.",
+        allowed or "An EC2 instance type, such as g4dn.xlarge (one GPU) or m6i.large (none).",
+        did_you_mean(name, types),
+    )
+
+
+def _gpus(block: Block, type_: InstanceType) -> list[Finding]:
+    mapping, path = block.spec.gpu_mapping, block.at("gpu_mapping")
+    concerns = (block.at("instance_type"),)
+    if mapping is None:
+        return []
+    if len(mapping) > type_.gpus:
+        has = f"{type_.gpus} that CUDA can use ({type_.accelerator})" if type_.accelerator else "none"
+        fitting = "[]" if not type_.gpus else f"at most {type_.gpus} number{'s' if type_.gpus > 1 else ''}"
+        return [
+            Finding(
+                path,
+                f"speaks of {len(mapping)} GPUs, but {type_.name} has {has}.",
+                "One number for each GPU: the worker processes on it.",
+                f"Write {fitting}, or choose another instance type.",
+                concerns=concerns,
+            )
+        ]
+    if sum(mapping) > 1:
+        return [
+            Finding(
+                path,
+                f"asks for {sum(mapping)} worker processes.",
+                "One process in all: a node trains in one.",
+                "Write 1 for the GPU to use and 0 for the ones before it.",
+            )
+        ]
+    if type_.gpus and not any(mapping):
+        return [
+            Finding(
+                path,
+                f"leaves the {type_.accelerator} of {type_.name} idle: the node trains on the CPU.",
+                "",
+                "Leave it out to use GPU 0, or choose a type without a GPU.",
+                Severity.NOTICE,
+                concerns,
+            )
+        ]
+    return []
+
+
+def _image(block: Block) -> list[Finding]:
+    if block.node.image:
+        return []
+    region = block.node.region
+    return [
+        Finding(
+            block.path,
+            f"{block.node.id} is in {region}, and there is no machine image for that Region.",
+            "Every node needs a pinned machine image.",
+            f"Add it under images, as {region}: ami-…, or as image: here.",
+            concerns=(block.at("region"), ("region",), ("images", region), block.at("image")),
+        )
+    ]

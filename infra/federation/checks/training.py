@@ -1,0 +1,80 @@
+"""Whether what is to be trained is there, and whether rounds can end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.errors import Severity
+from infra.federation import fedml_words, registry
+from infra.federation.finding import Finding
+from infra.federation.model import Federation
+from infra.federation.registry import Installed
+from infra.federation.source import Path
+from infra.federation.words import did_you_mean, listed
+
+
+def check(federation: Federation, installed: Installed) -> list[Finding]:
+    """Check plug-ins and policy; ``installed`` names the plug-ins there are."""
+    return [*_plugins(federation, installed), *_policy(federation)]
+
+
+def _plugins(federation: Federation, installed: Installed) -> list[Finding]:
+    findings: list[Finding] = []
+    training = federation.training
+    for key, group, plugin in (
+        ("dataset", registry.DATASETS, training.dataset),
+        ("model", registry.MODELS, training.model),
+        ("aggregation", registry.AGGREGATIONS, training.aggregation),
+    ):
+        names = installed.get(group, ())
+        if plugin.name not in names:
+            findings.append(
+                Finding(
+                    ("training", key),
+                    f"there is no {key} {plugin.name}.",
+                    f"Installed: {listed(names)}.",
+                    did_you_mean(plugin.name, names) or f"Install the package that gives it to {group}.",
+                )
+            )
+        findings += _fedml_switches(plugin.options, ("training", key, "options"))
+    return findings
+
+
+def _fedml_switches(value: Any, path: Path) -> list[Finding]:
+    if isinstance(value, list):
+        return [found for index, inner in enumerate(value) for found in _fedml_switches(inner, (*path, index))]
+    if not isinstance(value, dict):
+        return []
+    findings: list[Finding] = []
+    for key, inner in value.items():
+        if key in fedml_words.REFUSED:
+            found, allowed, remedy = fedml_words.explain(key) or ("", "", "")
+            findings.append(Finding((*path, key), found, allowed, remedy))
+        findings += _fedml_switches(inner, (*path, key))
+    return findings
+
+
+def _policy(federation: Federation) -> list[Finding]:
+    policy, sites = federation.policy, len(federation.participants)
+    if policy.quorum is not None and policy.quorum > sites:
+        return [
+            Finding(
+                ("policy", "quorum"),
+                f"{policy.quorum} is more than there are sites ({sites}): no round could ever close.",
+                f"1 to {sites}.",
+                "Lower it, or leave it out to wait for all.",
+                concerns=(("participants",),),
+            )
+        ]
+    if policy.round_deadline_seconds is not None and policy.quorum in (None, sites):
+        return [
+            Finding(
+                ("policy", "round_deadline_seconds"),
+                "changes nothing: at the deadline a round closes with a quorum, and the quorum is all sites.",
+                "",
+                "Set policy.quorum to the number of sites that is enough, or leave the deadline out.",
+                Severity.WARNING,
+                (("participants",), ("policy", "quorum")),
+            )
+        ]
+    return []

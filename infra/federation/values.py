@@ -1,0 +1,136 @@
+"""The types of single values: what may stand there, and what is said when something else does."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from infra.federation.cidr import PRIVATE
+
+#: The type of errors that carry their own text.
+OWN_ERROR = "federate"
+
+#: Derived names must fit AWS's limits: the longest is ``federate-<name>-accept-<id>``, an IAM role, 64 characters.
+LONGEST_NAME = 20
+LARGEST_VPC, SMALLEST_VPC = 16, 26
+
+_NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+_REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+_IMAGE = r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$"
+_ZONE = r"^([a-z]{2}(-[a-z]+)+-[0-9])?[a-z]$"
+
+
+def _problem(found: str, allowed: str, remedy: str = "") -> PydanticCustomError:
+    return PydanticCustomError(OWN_ERROR, "{found}", {"found": found, "allowed": allowed, "remedy": remedy})
+
+
+def _name(value: Any) -> Any:
+    if not isinstance(value, str) or (re.fullmatch(_NAME, value) and len(value) <= LONGEST_NAME):
+        return value
+    allowed = f"1 to {LONGEST_NAME} lower-case letters, digits and single hyphens, a letter first."
+    if len(value) > LONGEST_NAME:
+        raise _problem(f"{short(value)} has {len(value)} characters.", allowed, "Names of AWS resources contain it.")
+    simple = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")
+    remedy = f"For example: {simple}." if re.fullmatch(_NAME, simple) else ""
+    raise _problem(f"{short(value)} is not a name.", allowed, remedy)
+
+
+def _matching(pattern: str, what: str, allowed: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not re.fullmatch(pattern, value):
+            raise _problem(f"{short(value)} is not {what}.", allowed)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _cidr(value: Any) -> IPv4Network:
+    if isinstance(value, IPv4Network):
+        value = str(value)
+    allowed = f"A private IPv4 range, /{LARGEST_VPC} to /{SMALLEST_VPC}, such as 10.10.0.0/16."
+    if not isinstance(value, str) or "/" not in value:
+        raise _problem(f"{short(value)} is not a range.", allowed)
+    try:
+        network = IPv4Network(value, strict=False)
+    except ValueError:
+        raise _problem(f"{short(value)} is not an IPv4 range.", allowed) from None
+    if str(network) != value and IPv4Network(value, strict=False).network_address != _address(value):
+        raise _problem(
+            f"{short(value)} has host bits set: a /{network.prefixlen} begins at {network.network_address}.",
+            "",
+            f"Write {network}.",
+        )
+    if not any(network.subnet_of(private) for private in PRIVATE):
+        raise _problem(
+            f"{short(value)} is not private.",
+            f"A range inside {', '.join(map(str, PRIVATE[:-1]))} or {PRIVATE[-1]} (RFC 1918): other addresses "
+            "belong to somebody, or to the carriers (100.64.0.0/10).",
+        )
+    if network.prefixlen > SMALLEST_VPC:
+        raise _problem(
+            f"{short(value)} is too small: /{network.prefixlen} has {network.num_addresses} addresses.",
+            f"/{LARGEST_VPC} to /{SMALLEST_VPC}: a node, its VPC endpoints and the five addresses that AWS keeps of "
+            "each subnet must fit.",
+        )
+    if network.prefixlen < LARGEST_VPC:
+        raise _problem(f"{short(value)} is too large.", f"/{LARGEST_VPC} to /{SMALLEST_VPC}: AWS makes no larger VPC.")
+    return network
+
+
+def _address(cidr: str) -> Any:
+    return IPv4Network(cidr.split("/")[0]).network_address
+
+
+def _tag_key(value: Any) -> Any:
+    if isinstance(value, str) and value.lower().startswith("aws:"):
+        raise _problem(f"{short(value)} begins with aws:.", "Another prefix: AWS keeps this one for itself.")
+    return value
+
+
+def not_a_flag(value: Any) -> Any:
+    """Refuse true and false where a number is meant: Python would take them for 1 and 0."""
+    if isinstance(value, bool):
+        raise _problem(f"{str(value).lower()} is not a number.", "A number.")
+    return value
+
+
+def short(value: Any) -> str:
+    """Return a value as it can stand in one line of a message."""
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(character if character.isprintable() else "�" for character in text)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+Name = Annotated[str, BeforeValidator(_name), StringConstraints(pattern=_NAME, min_length=1, max_length=LONGEST_NAME)]
+AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+Profile = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ImageId = Annotated[
+    str,
+    _matching(_IMAGE, "a machine image id", "ami- and 8 or 17 hexadecimal digits, such as ami-0123456789abcdef0."),
+    StringConstraints(pattern=_IMAGE),
+]
+Region = Annotated[
+    str,
+    _matching(_REGION, "a Region", "An AWS Region's code, such as us-east-1 or eu-central-1."),
+    StringConstraints(pattern=_REGION),
+]
+AvailabilityZone = Annotated[
+    str,
+    _matching(_ZONE, "an availability zone", "A zone's letter (a) or full name (us-east-1a)."),
+    StringConstraints(pattern=_ZONE),
+]
+Cidr = Annotated[
+    IPv4Network,
+    BeforeValidator(_cidr),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/(1[6-9]|2[0-6])$"}),
+]
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+PositiveInt = Annotated[int, Field(strict=True, gt=0)]
+PositiveFloat = Annotated[float, BeforeValidator(not_a_flag), Field(gt=0, allow_inf_nan=False)]
+TagKey = Annotated[str, BeforeValidator(_tag_key), StringConstraints(min_length=1, max_length=128)]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
