@@ -30,7 +30,7 @@ from infra.federation.values import (
 class Model(BaseModel):
     """Base: frozen, and a key that is not known is an error rather than ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _plugin(value: Any) -> Any:
@@ -77,8 +77,8 @@ class Account(Model):
     spot: Flag = Field(default=False, description="Use spot capacity: cheaper, and AWS may take the node back.")
     gpu_mapping: tuple[Annotated[Whole, Field(ge=0)], ...] | None = Field(
         default=None,
-        description="FedML's gpu_mapping: worker processes on GPU 0, 1, … A node runs one; [] is the CPU. GPU 0 if left "
-        "out, or the CPU where the instance type has no GPU.",
+        description="FedML's gpu_mapping: worker processes on GPU 0, 1, … A node runs one; [] is the CPU. "
+        "If left out GPU 0, or the CPU where the instance type has no GPU.",
         examples=[[1], [0, 1], []],
     )
     on_destroy: Literal["retain", "delete"] = Field(

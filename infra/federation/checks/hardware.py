@@ -14,11 +14,11 @@ from infra.federation.words import did_you_mean, listed
 def check(federation: Federation) -> list[Finding]:
     """Check instance types, GPU mappings and machine images of all nodes."""
     findings: list[Finding] = []
-    for block in blocks(federation):
+    all_blocks = blocks(federation)
+    for block in all_blocks:
         known = catalog.instance_types().get(block.spec.instance_type)
         findings += [_unknown_type(block)] if known is None else _gpus(block, known)
-        findings += _image(block)
-    return findings
+    return [*findings, *_images(all_blocks)]
 
 
 def _unknown_type(block: Block) -> Finding:
@@ -74,16 +74,25 @@ def _gpus(block: Block, type_: InstanceType) -> list[Finding]:
     return []
 
 
-def _image(block: Block) -> list[Finding]:
-    if block.node.image:
-        return []
-    region = block.node.region
+def _images(all_blocks: tuple[Block, ...]) -> list[Finding]:
+    """Find the Regions that have nodes and no image; one finding each, at the first such node."""
+    lacking: dict[str, list[Block]] = {}
+    for block in all_blocks:
+        if not block.node.image:
+            lacking.setdefault(block.node.region, []).append(block)
     return [
         Finding(
-            block.path,
-            f"{block.node.id} is in {region}, and there is no machine image for that Region.",
+            lacking[region][0].path,
+            f"there is no machine image for {listed(block.node.id for block in lacking[region])} in {region}.",
             "Every node needs a pinned machine image.",
-            f"Add it under images, as {region}: ami-…, or as image: here.",
-            concerns=(block.at("region"), ("region",), ("images", region), block.at("image")),
+            f"Add one under images, as {region}: ami-…, or as image: at the node."
+            if region in catalog.regions()
+            else did_you_mean(region, catalog.regions()),
+            concerns=(
+                ("region",),
+                ("images", region),
+                *(block.at(key) for block in lacking[region] for key in ("region", "image")),
+            ),
         )
+        for region in lacking
     ]

@@ -35,7 +35,7 @@ def _count(federation: Federation) -> list[Finding]:
                 ("participants",),
                 f"{sites} sites are more than the {QUOTA} active peerings that AWS gives a VPC at first.",
                 "",
-                "Ask for a higher quota of active VPC peerings (L-7E9ECCDB) in the aggregator's account before you deploy.",
+                "Before you deploy, ask for a higher quota of active VPC peerings in the aggregator's account.",
                 Severity.WARNING,
             )
         ]
