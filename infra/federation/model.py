@@ -136,7 +136,7 @@ class Training(Model):
     epochs: PositiveInt = Field(default=1, description="Passes over a site's data in each round.")
     batch_size: PositiveInt = Field(default=32, description="Rows per step.")
     learning_rate: PositiveFloat = Field(default=0.001, description="Step size of the local optimizer.")
-    weight_decay: Annotated[float, BeforeValidator(not_a_flag), Field(ge=0, allow_inf_nan=False)] = Field(
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(not_a_flag)] = Field(
         default=0.0, description="L2 penalty of the local optimizer."
     )
     class_weights: Literal["balanced", "none"] = Field(

@@ -105,23 +105,25 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-Name = Annotated[str, BeforeValidator(_name), StringConstraints(pattern=_NAME, min_length=1, max_length=LONGEST_NAME)]
+# Constraints first, own checks after: pydantic runs what is before a value from the last to the first, so that the own
+# words come first, and the JSON Schema keeps the constraints.
+Name = Annotated[str, StringConstraints(pattern=_NAME, min_length=1, max_length=LONGEST_NAME), BeforeValidator(_name)]
 AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 Profile = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ImageId = Annotated[
     str,
-    _matching(_IMAGE, "a machine image id", "ami- and 8 or 17 hexadecimal digits, such as ami-0123456789abcdef0."),
     StringConstraints(pattern=_IMAGE),
+    _matching(_IMAGE, "a machine image id", "ami- and 8 or 17 hexadecimal digits, such as ami-0123456789abcdef0."),
 ]
 Region = Annotated[
     str,
-    _matching(_REGION, "a Region", "An AWS Region's code, such as us-east-1 or eu-central-1."),
     StringConstraints(pattern=_REGION),
+    _matching(_REGION, "a Region", "An AWS Region's code, such as us-east-1 or eu-central-1."),
 ]
 AvailabilityZone = Annotated[
     str,
-    _matching(_ZONE, "an availability zone", "A zone's letter (a) or full name (us-east-1a)."),
     StringConstraints(pattern=_ZONE),
+    _matching(_ZONE, "an availability zone", "A zone's letter (a) or full name (us-east-1a)."),
 ]
 Cidr = Annotated[
     IPv4Network,
@@ -131,6 +133,6 @@ Cidr = Annotated[
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
-PositiveFloat = Annotated[float, BeforeValidator(not_a_flag), Field(gt=0, allow_inf_nan=False)]
-TagKey = Annotated[str, BeforeValidator(_tag_key), StringConstraints(min_length=1, max_length=128)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(not_a_flag)]
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), BeforeValidator(_tag_key)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
