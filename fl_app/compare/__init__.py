@@ -1,0 +1,1 @@
+"""What federating was worth: the federated model beside each site's own and the pooled one, on held-out data."""
