@@ -1,0 +1,147 @@
+"""A VPC without a way in or out: one private subnet, the node's fixed address, and the endpoints of its own account."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from infra.federation.derive import Node
+from stacks.permissions import Service, node_permissions, only_through
+
+HTTPS = 443
+#: Services that the node reaches over an interface endpoint. S3 goes through a gateway endpoint.
+INTERFACE_SERVICES: tuple[Service, ...] = ("ssm", "ssmmessages", "logs", "secretsmanager")
+
+
+class PrivateNetwork(Construct):
+    """The network that the hub and every site have alike.
+
+    No internet gateway, no NAT, no public address. Security groups are stateful: replies need no rule. The VPC's
+    default security group is left as AWS makes it (emptying it takes a custom resource); nothing is ever put into it.
+
+    Args:
+        scope: the network stack.
+        id_: construct id.
+        node: whose network it is.
+        bucket_arn: the only bucket that the S3 endpoint lets through.
+        s3_prefix_list: id of S3's managed prefix list in the Region.
+        egress: what the node may reach besides its account's own services.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        node: Node,
+        bucket_arn: str,
+        s3_prefix_list: str,
+        egress: Sequence[ec2.CfnSecurityGroup.EgressProperty] = (),
+    ) -> None:
+        super().__init__(scope, id_)
+        self.vpc = ec2.CfnVPC(
+            self,
+            "Vpc",
+            cidr_block=str(node.spec.cidr),
+            # Both are needed for the endpoints' private names.
+            enable_dns_support=True,
+            enable_dns_hostnames=True,
+        )
+        self.subnet = ec2.CfnSubnet(
+            self,
+            "Subnet",
+            vpc_id=self.vpc.ref,
+            cidr_block=str(node.subnet),
+            availability_zone=node.availability_zone,
+            map_public_ip_on_launch=False,
+        )
+        self.route_table = ec2.CfnRouteTable(self, "RouteTable", vpc_id=self.vpc.ref)
+        ec2.CfnSubnetRouteTableAssociation(
+            self, "SubnetRoutes", subnet_id=self.subnet.ref, route_table_id=self.route_table.ref
+        )
+        self.node_group = self._node_group(node, s3_prefix_list, egress)
+        self.node_interface = ec2.CfnNetworkInterface(
+            self,
+            "NodeInterface",
+            subnet_id=self.subnet.ref,
+            private_ip_address=str(node.address),
+            group_set=[self.node_group.attr_group_id],
+            description=f"The fixed address of {node.id}; the node comes and goes, the address stays",
+        )
+        self._endpoints(node, bucket_arn)
+
+    def _node_group(
+        self, node: Node, s3_prefix_list: str, egress: Sequence[ec2.CfnSecurityGroup.EgressProperty]
+    ) -> ec2.CfnSecurityGroup:
+        return ec2.CfnSecurityGroup(
+            self,
+            "NodeSecurityGroup",
+            vpc_id=self.vpc.ref,
+            group_description=f"The node of {node.id}",
+            # Rules given here replace the rule to anywhere that a new group has.
+            security_group_egress=[
+                *egress,
+                ec2.CfnSecurityGroup.EgressProperty(
+                    ip_protocol="tcp",
+                    from_port=HTTPS,
+                    to_port=HTTPS,
+                    destination_prefix_list_id=s3_prefix_list,
+                    description="S3 through the gateway endpoint",
+                ),
+            ],
+        )
+
+    def _endpoints(self, node: Node, bucket_arn: str) -> None:
+        permissions = node_permissions(node, bucket_arn)
+        group = ec2.CfnSecurityGroup(
+            self,
+            "EndpointSecurityGroup",
+            vpc_id=self.vpc.ref,
+            group_description=f"The endpoints of {node.id}",
+            security_group_ingress=[
+                ec2.CfnSecurityGroup.IngressProperty(
+                    ip_protocol="tcp",
+                    from_port=HTTPS,
+                    to_port=HTTPS,
+                    source_security_group_id=self.node_group.attr_group_id,
+                    description="The node",
+                )
+            ],
+            # An endpoint never dials. A group without an egress rule gets one to anywhere; this one leads nowhere.
+            security_group_egress=[
+                ec2.CfnSecurityGroup.EgressProperty(ip_protocol="-1", cidr_ip="127.0.0.1/32", description="Nowhere")
+            ],
+        )
+        ec2.CfnSecurityGroupEgress(
+            self,
+            "NodeToEndpoints",
+            group_id=self.node_group.attr_group_id,
+            ip_protocol="tcp",
+            from_port=HTTPS,
+            to_port=HTTPS,
+            destination_security_group_id=group.attr_group_id,
+            description="Own VPC endpoints",
+        )
+        ec2.CfnVPCEndpoint(
+            self,
+            "S3Endpoint",
+            vpc_id=self.vpc.ref,
+            vpc_endpoint_type="Gateway",
+            service_name=f"com.amazonaws.{node.region}.s3",
+            route_table_ids=[self.route_table.ref],
+            policy_document=only_through(node, permissions["s3"]),
+        )
+        for service in INTERFACE_SERVICES:
+            ec2.CfnVPCEndpoint(
+                self,
+                f"{service.capitalize()}Endpoint",
+                vpc_id=self.vpc.ref,
+                vpc_endpoint_type="Interface",
+                service_name=f"com.amazonaws.{node.region}.{service}",
+                subnet_ids=[self.subnet.ref],
+                security_group_ids=[group.attr_group_id],
+                private_dns_enabled=True,
+                policy_document=only_through(node, permissions[service]),
+            )
