@@ -61,7 +61,7 @@ def read(text: str) -> Document:
         root = loader.get_single_node()
         if root is None:
             return Document(None)
-        walk = _Walk()
+        walk = _Walk(loader)
         walk.visit(root, (), frozenset())
         data = loader.construct_document(root)
         return Document(data, walk.lines, walk.texts, frozenset(walk.plain), tuple(walk.faults))
@@ -70,15 +70,12 @@ def read(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = " ".join(part for part in (error.problem, f"({error.context})" if error.context else "") if part)
-        return Document(None, faults=(Fault((mark.line + 1) if mark else 1, (), reason, "One YAML document."),))
+        return Document(None, faults=(Fault((mark.line + 1) if mark else 1, (), f"{reason}.", "One YAML document."),))
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        return Document(None, faults=(Fault(line, (), str(error.reason), "Printable characters in UTF-8."),))
+        return Document(None, faults=(Fault(line, (), f"{error.reason}.", "Printable characters in UTF-8."),))
     except RecursionError:
-        return Document(None, faults=(Fault(1, (), "nested too deeply", "A handful of levels."),))
-    except (ValueError, TypeError, OverflowError) as error:
-        # A scalar that looks like a date or a number and is none: 2026-13-45, 0x, 1:99:9999.
-        return Document(None, faults=(Fault(1, (), f"a value cannot be read: {error}", "Quote it."),))
+        return Document(None, faults=(Fault(1, (), "values are nested too deeply.", "A handful of levels."),))
     finally:
         loader.dispose()
 
@@ -92,7 +89,8 @@ class _Unreadable(Exception):
 class _Walk:
     """Collects lines, texts and doubled keys from the tree of YAML nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, loader: yaml.SafeLoader) -> None:
+        self._loader = loader
         self.lines: dict[Path, int] = {}
         self.texts: dict[Path, str] = {}
         self.plain: set[Path] = set()
@@ -101,12 +99,13 @@ class _Walk:
     def visit(self, node: yaml.Node, path: Path, above: frozenset[int], line: int | None = None) -> None:
         line = node.start_mark.line + 1 if line is None else line
         if id(node) in above:
-            raise _Unreadable(Fault(line, path, "a value that contains itself", "Values without a circle of aliases."))
+            raise _Unreadable(Fault(line, path, "contains itself.", "Values without a circle of aliases."))
         if len(self.lines) > _MOST_VALUES:
-            raise _Unreadable(Fault(line, path, f"more than {_MOST_VALUES} values", "Fewer aliases."))
+            raise _Unreadable(Fault(line, path, f"more than {_MOST_VALUES} values.", "Fewer aliases."))
         self.lines[path] = line
         above = above | {id(node)}
         if isinstance(node, yaml.ScalarNode):
+            self._check_scalar(node, path, line)
             self.texts[path] = node.value
             if node.style is None:
                 self.plain.add(path)
@@ -117,12 +116,21 @@ class _Walk:
             for key, value, key_line in self._items(node, path, above):
                 self.visit(value, (*path, key), above, key_line)
 
+    def _check_scalar(self, node: yaml.ScalarNode, path: Path, line: int) -> None:
+        try:
+            self._loader.construct_object(node)
+        except (ValueError, OverflowError) as error:
+            # What looks like a date or a number and is none: 2026-13-45.
+            raise _Unreadable(
+                Fault(line, path, f"{node.value} cannot be read: {error}.", "Put it in quotes.")
+            ) from None
+
     def _items(self, node: yaml.MappingNode, path: Path, above: frozenset[int]) -> Iterator[tuple[str, yaml.Node, int]]:
         seen: dict[str, int] = {}
         for key_node, value in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise _Unreadable(Fault(line, path, "a key that is a list or a mapping", "Keys are plain words."))
+                raise _Unreadable(Fault(line, path, "a key that is a list or a mapping.", "Keys are plain words."))
             key = key_node.value
             if key_node.tag == "tag:yaml.org,2002:merge":
                 for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
@@ -130,7 +138,7 @@ class _Walk:
                 continue
             if key in seen:
                 self.faults.append(
-                    Fault(line, (*path, key), f"stands here a second time, after line {seen[key]}", "Once.")
+                    Fault(line, (*path, key), f"stands here a second time, after line {seen[key]}.", "Once.")
                 )
             seen[key] = line
             yield key, value, line
