@@ -121,13 +121,13 @@ def write_picture(results: Results, title: str, path: Path) -> None:
 
 
 def model_name(model: str) -> str:
-    """Return a model's name for a reader: ``hospital-a alone`` for ``local:hospital-a``."""
+    """Return a model's name for a reader: ``hospital-a alone`` for ``local hospital-a``."""
     return f"{model.removeprefix(LOCAL_PREFIX)} alone" if model.startswith(LOCAL_PREFIX) else model
 
 
-def place_name(evaluated_on: str) -> str:
+def place_name(tested_on: str) -> str:
     """Return whose held-out data it is, for a reader."""
-    return "on all sites" if evaluated_on == ALL_SITES else f"on {evaluated_on}"
+    return f"on {tested_on}"
 
 
 def _style() -> AbstractContextManager[None]:

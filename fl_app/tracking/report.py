@@ -63,7 +63,8 @@ def write_report(results: Results, folder: Path, title: str | None = None) -> tu
 
 def default_title(results: Results) -> str:
     """Return the heading of a report that was given none."""
-    name = results.model.get("federation") or results.summary.get("federation")
+    documents = (results.model, results.summary, results.study)
+    name = next((document["federation"] for document in documents if document.get("federation")), None)
     return f"Federation {name}" if name else "A federation's result"
 
 
@@ -128,8 +129,6 @@ def _cautions(results: Results) -> str:
             "<strong>Rebuilt tables.</strong> Charting and laboratory tables were rebuilt in the raw schema from real "
             "values; their sampling is not that of the original. Do not compare with results on the original tables."
         )
-    if results.note:
-        notes.append(escape(results.note))
     return "\n".join(f'<p class="caution" role="note">{note}</p>' for note in notes)
 
 
@@ -159,7 +158,7 @@ def _comparison_section(results: Results) -> str:
     places = [*results.sites, ALL_SITES]
     bodies = []
     for place in places:
-        rows = [row for row in results.comparison if row.evaluated_on == place]
+        rows = [row for row in results.comparison if row.tested_on == place]
         cells = "".join(_comparison_row(row, len(rows) if number == 0 else 0) for number, row in enumerate(rows))
         if cells:
             bodies.append(f"<tbody>{cells}</tbody>")
@@ -167,10 +166,14 @@ def _comparison_section(results: Results) -> str:
         f'<th scope="col"{" class=text" if number < 2 else ""}>{name}</th>'
         for number, name in enumerate(("Held-out data", "Model", "AUROC", "AUPRC", "Loss", "Samples", "Positives"))
     )
-    table = (
-        "<table><caption>Every model on every site’s held-out data. Chance is 0.5 for AUROC and the share of positives for "
-        f"AUPRC; a lower loss is better.</caption><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
+    caption = (
+        "Every model on every site’s held-out data. Chance is 0.5 for AUROC and the share of positives for AUPRC; "
+        "a lower loss is better."
     )
+    reasons = dict.fromkeys(row.undefined for row in results.comparison if row.undefined)
+    if reasons:
+        caption += f" –: undefined ({'; '.join(reasons)})."
+    table = f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
     return (
         '<section aria-labelledby="comparison"><h2 id="comparison">Federated, alone, or pooled</h2>'
         f"{_figure_element(comparison_drawing(results))}{_scroll(table, 'Comparison of models')}</section>"
@@ -178,7 +181,7 @@ def _comparison_section(results: Results) -> str:
 
 
 def _comparison_row(row: Compared, spans: int) -> str:
-    place = f'<th scope="rowgroup" class="text place" rowspan="{spans}">{escape(place_name(row.evaluated_on))}</th>'
+    place = f'<th scope="rowgroup" class="text place" rowspan="{spans}">{escape(place_name(row.tested_on))}</th>'
     figures = (_figure(row.metrics.auroc), _figure(row.metrics.auprc), _figure(row.metrics.loss))
     counts = tuple("–" if count is None else f"{count:,}" for count in (row.samples, row.positives))
     cells = "".join(f"<td>{value}</td>" for value in (*figures, *counts))
@@ -207,7 +210,7 @@ def _rounds_section(results: Results) -> str:
 
 
 def _model_section(results: Results) -> str:
-    facts = {**_facts(results.model), **_facts(results.summary)}
+    facts = {**_facts(results.study), **_facts(results.model), **_facts(results.summary)}
     facts["Data"] = results.source or "not recorded"
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in facts.items()
@@ -252,7 +255,7 @@ def _facts(document: Mapping[str, Any]) -> dict[str, str]:
     facts = {}
     for name, value in document.items():
         text = _inline(value)
-        if text and name not in ("source", "note"):
+        if text and name not in ("source", "sources"):
             facts[re.sub(r"[_-]+", " ", name).capitalize()] = text
     return facts
 

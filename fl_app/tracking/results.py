@@ -16,7 +16,9 @@ COMPARISON_FILE = "comparison.json"
 MODEL_FILE = "model.json"
 SUMMARY_FILE = "summary.json"
 
-FEDERATED, POOLED, LOCAL_PREFIX, ALL_SITES = "federated", "pooled", "local:", "all"
+#: Names in the comparison, as :mod:`fl_app.compare` writes them (imported from there they would bring torch along).
+FEDERATED, POOLED, LOCAL_PREFIX, ALL_SITES = "federated", "pooled", "local ", "all sites"
+_NOT_STATED = "not stated"
 
 
 class UnusableResults(FlAppError):
@@ -45,13 +47,16 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One model on one site's held-out hospitals, or on those of all sites (``evaluated_on`` is ``all``)."""
+    """One model on one site's held-out data, or on those of all sites together (:data:`ALL_SITES`)."""
 
     model: str
-    evaluated_on: str
+    tested_on: str
     metrics: Metrics
     samples: int | None
     positives: int | None
+    """Samples of class 1; None where it was not recorded or there are more than two classes."""
+    undefined: str | None = None
+    """Why an area is undefined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,12 @@ class Results:
 
     rounds: tuple[Round, ...]
     comparison: tuple[Compared, ...]
+    study: Mapping[str, Any]
+    """What the comparison says about itself, its rows left out."""
     model: Mapping[str, Any]
     summary: Mapping[str, Any]
     source: str | None
     """Where the data come from, as the run recorded it; None where no file says so."""
-    note: str | None
     missing: tuple[str, ...] = field(default=())
     """What a reader would look for and will not find, a sentence each."""
 
@@ -74,7 +80,7 @@ class Results:
         names: dict[str, None] = {}
         for item in self.rounds:
             names |= dict.fromkeys(item.sites)
-        names |= dict.fromkeys(row.evaluated_on for row in self.comparison if row.evaluated_on != ALL_SITES)
+        names |= dict.fromkeys(row.tested_on for row in self.comparison if row.tested_on != ALL_SITES)
         return tuple(names)
 
     @property
@@ -85,11 +91,11 @@ class Results:
     @property
     def is_rebuilt(self) -> bool:
         """Whether tables of the data were rebuilt rather than original."""
-        return "rebuilt" in f"{self.source} {self.note}".lower()
+        return "rebuilt" in (self.source or "").lower()
 
-    def find(self, model: str, evaluated_on: str) -> Compared | None:
+    def find(self, model: str, tested_on: str) -> Compared | None:
         """Return one cell of the comparison, or None where it was not measured."""
-        return next((r for r in self.comparison if r.model == model and r.evaluated_on == evaluated_on), None)
+        return next((r for r in self.comparison if r.model == model and r.tested_on == tested_on), None)
 
 
 def read_results(folder: Path) -> Results:
@@ -113,16 +119,16 @@ def read_results(folder: Path) -> Results:
             f"{folder} holds no results: neither {ROUNDS_FILE} nor {COMPARISON_FILE} has anything in it.",
             remedy="The aggregator writes them; wait for the first round, or name another folder.",
         )
-    source = next((str(part["source"]) for part in (comparison, summary, model) if part.get("source")), None)
+    source = _source(comparison, summary, model)
     if source is None:
         missing.append("No file says where the data come from.")
     return Results(
         rounds=rounds,
         comparison=_compared(folder / COMPARISON_FILE, comparison),
+        study={name: value for name, value in comparison.items() if name != "rows"},
         model=model,
         summary=summary,
         source=source,
-        note=str(comparison["note"]) if comparison.get("note") else None,
         missing=tuple(missing),
     )
 
@@ -187,15 +193,27 @@ def _compared(path: Path, document: Mapping[str, Any]) -> tuple[Compared, ...]:
         return tuple(
             Compared(
                 model=str(row["model"]),
-                evaluated_on=str(row["evaluated_on"]),
+                tested_on=str(row["tested_on"]),
                 metrics=_metrics(row, "loss"),
                 samples=_count(row.get("samples")),
                 positives=_count(row.get("positives")),
+                undefined=str(row["undefined"]) if row.get("undefined") else None,
             )
             for row in document.get("rows") or ()
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UnusableResults(f"{path}: a row is not a comparison's: {error!r}.") from None
+
+
+def _source(*documents: Mapping[str, Any]) -> str | None:
+    """Return what the first document that says anything says of the data: of each site's, or of the whole."""
+    for document in documents:
+        stated = document.get("sources") or document.get("source") or ()
+        each = stated.values() if isinstance(stated, Mapping) else [stated] if isinstance(stated, str) else stated
+        known = dict.fromkeys(str(text) for text in each if text != _NOT_STATED)
+        if known:
+            return ", ".join(known)
+    return None
 
 
 def _metrics(record: Mapping[str, Any], loss: str) -> Metrics:

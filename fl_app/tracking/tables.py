@@ -38,11 +38,11 @@ def comparison_table(results: Results) -> str:
     """Return one row per model and held-out data, as CSV; undefined figures are empty."""
     source = results.source or UNKNOWN_SOURCE
     return _csv(
-        ("model", "evaluated_on", "auroc", "auprc", "loss", "samples", "positives", "source"),
+        ("model", "tested_on", "auroc", "auprc", "loss", "samples", "positives", "source"),
         (
             (
                 row.model,
-                row.evaluated_on,
+                row.tested_on,
                 row.metrics.auroc,
                 row.metrics.auprc,
                 row.metrics.loss,
