@@ -64,7 +64,7 @@ def _section(title: str, model: dict[str, Any], schema: dict[str, Any]) -> str:
     required = set(model.get("required", ()))
     rows = [
         f"| {f'**`{key}`**' if key in required else f'`{key}`'} | {_kind(entry, schema)} | {_default(entry, schema)} "
-        f"| {_cell(_description(entry))} |"
+        f"| {_cell(_description(entry, schema))} |"
         for key, entry in sorted(model["properties"].items(), key=lambda item: item[0] not in required)
     ]
     head = f"## `{title}`\n\n{model['description']}" if title else f"## At the top\n\n{model['description']}"
@@ -122,9 +122,10 @@ def _default(entry: dict[str, Any], schema: dict[str, Any]) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def _description(entry: dict[str, Any]) -> str:
+def _description(entry: dict[str, Any], schema: dict[str, Any]) -> str:
     examples = entry.get("examples")
-    text = str(entry.get("description", ""))
+    target = schema["$defs"].get(_target(entry), {})
+    text = str(entry.get("description") or target.get("description", ""))
     if not examples:
         return text
     shown = ", ".join(f"`{json.dumps(example)}`" for example in examples)

@@ -142,10 +142,29 @@ def test_an_unknown_instance_type_is_met_with_the_nearest(problems, data):
 
 
 @pytest.mark.parametrize(
-    "type_", ["t3.medium", "m5.large", "m7i.large", "c7g.xlarge", "r6i.large", "g4dn.xlarge", "g5.12xlarge", "g6e.xlarge"]
-    + ["gr6.4xlarge", "g5g.xlarge", "p3.2xlarge", "p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge", "p5en.48xlarge"]
-    + ["inf2.xlarge", "trn1.2xlarge", "g4ad.xlarge"],
-)  # fmt: skip
+    "type_",
+    [
+        "t3.medium",
+        "m5.large",
+        "m7i.large",
+        "c7g.xlarge",
+        "r6i.large",
+        "g4dn.xlarge",
+        "g5.12xlarge",
+        "g6e.xlarge",
+        "gr6.4xlarge",
+        "g5g.xlarge",
+        "p3.2xlarge",
+        "p4d.24xlarge",
+        "p4de.24xlarge",
+        "p5.48xlarge",
+        "p5e.48xlarge",
+        "p5en.48xlarge",
+        "inf2.xlarge",
+        "trn1.2xlarge",
+        "g4ad.xlarge",
+    ],
+)
 def test_common_instance_types_are_known(problems, data, type_):
     data["aggregator"]["instance_type"] = type_
     assert problems(data) == {}

@@ -85,7 +85,9 @@ def test_a_site_has_no_roster_and_no_quorum(data):
     assert own["tls_name_of_aggregator"] == "aggregator.eicu.federate"
 
 
-@pytest.mark.parametrize(("node", "rank", "role", "clients"), [("aggregator", 0, "server", 2), ("hospital-b", 1, "client", 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("node", "rank", "role", "clients"), [("aggregator", 0, "server", 2), ("hospital-b", 1, "client", 1)]
+)
 def test_flattened_as_fedml_does_it_the_words_mean_what_fedml_means(data, node, rank, role, clients):
     args = flattened(files(data, node)["fedml_config.yaml"])
     assert (args["rank"], args["role"]) == (rank, role)

@@ -70,7 +70,8 @@ def test_both_forms_of_a_value_are_valid(validator, data, path, value):
 def test_every_key_says_what_it_is():
     for name, model in {"": schema(), **schema()["$defs"]}.items():
         for key, entry in model.get("properties", {}).items():
-            assert entry.get("description"), f"{name}.{key}"
+            target = schema()["$defs"].get(entry.get("$ref", "").rpartition("/")[2], {})
+            assert entry.get("description") or target.get("description"), f"{name}.{key}"
 
 
 def test_every_key_is_on_the_reference_page():
@@ -83,6 +84,5 @@ def test_every_key_is_on_the_reference_page():
 def test_the_examples_of_the_schema_are_yaml_of_the_schema(validator, data):
     for key, entry in schema()["$defs"]["Aggregator"]["properties"].items():
         for example in entry.get("examples", ()):
-            validator.validate(
-                data | {"aggregator": data["aggregator"] | {key: yaml.safe_load(yaml.safe_dump(example))}}
-            )
+            value = yaml.safe_load(yaml.safe_dump(example))
+            validator.validate(data | {"aggregator": data["aggregator"] | {key: value}})
