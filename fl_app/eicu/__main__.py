@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fl_app.eicu.cohort import read_patients
 from fl_app.eicu.deal import deal
+from fl_app.eicu.synthetic import synthesize
 from fl_app.eicu.tables import Tables
 from fl_app.eicu.vocabulary import derive
 from fl_app.errors import FlAppError
@@ -48,6 +49,11 @@ def _deal(parsed: argparse.Namespace) -> None:
         )
 
 
+def _synthesize(parsed: argparse.Namespace) -> None:
+    rows = synthesize(parsed.out, parsed.stays, parsed.seed)
+    print(f"synthetic eICU: {parsed.stays} stays, {rows} nurseCharting rows in {parsed.out}")
+
+
 def _vocabulary(parsed: argparse.Namespace) -> None:
     sys.stdout.write(derive(read_patients(Tables(parsed.source)), parsed.name))
 
@@ -78,6 +84,17 @@ def _parser() -> argparse.ArgumentParser:
         "--test-share", type=_share, default=0.25, metavar="X", help="held out at each site, by hospital (default 0.25)"
     )
     command.set_defaults(run=_deal)
+
+    command = _command(
+        commands,
+        "synthesize",
+        "Write a synthetic eICU: the release's files, columns and quirks, and no patient. Every output says synthetic.",
+        "synthesize --out synthetic --stays 2500 --seed 0",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the tables as CSV.gz")
+    command.add_argument("--stays", type=_positive, default=2500, metavar="N", help="unit stays (default 2500)")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    command.set_defaults(run=_synthesize)
 
     command = _command(
         commands,
@@ -123,6 +140,12 @@ def _assignment(text: str) -> tuple[str, list[int]]:
         return site, [int(hospital) for hospital in hospitals.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not SITE=ID,ID, such as hospital-a=73,264") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _share(text: str) -> float:

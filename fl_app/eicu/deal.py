@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from fl_app.eicu.cohort import read_patients, select_cohort
-from fl_app.eicu.errors import EicuDataError, UnusableSplit
+from fl_app.eicu.folder import whole_folder
 from fl_app.eicu.hospitals import SiteHospitals
 from fl_app.eicu.partition import assert_disjoint, deal_to_sites, train_and_test, units_of
 from fl_app.eicu.source import source_of
@@ -99,7 +97,7 @@ def deal(
         table.require_rows()
     found += [tables.table(name) for name in OPTIONAL if tables.has(name)]
     shares = plan(tables, sites, seed, assigned=assigned or {}, test_share=test_share, source=source_of(source))
-    with _whole_folder(out) as folder:
+    with whole_folder(out, made_by=DEAL_FILE) as folder:
         for share in shares:
             (folder / share.site).mkdir()
             share.hospitals.write(folder / share.site)
@@ -155,26 +153,3 @@ def _gzip(path: Path) -> Iterator[gzip.GzipFile]:
     """Open a gzip file whose bytes do not depend on the time or the path."""
     with path.open("wb") as plain, gzip.GzipFile("", "wb", _GZIP_LEVEL, plain, mtime=0) as file:
         yield file
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside ``out`` that takes its place once all went well."""
-    if out.exists() and not (out / DEAL_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UnusableSplit(
-            f"{out}: exists and was not made by an earlier deal.", remedy="Give a new folder, or empty this one."
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        partial.replace(out)
-    except OSError as error:
-        raise EicuDataError(
-            f"{out}: cannot be written: {error}.", remedy="Is there space, and may you write there?"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

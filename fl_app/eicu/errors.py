@@ -31,3 +31,7 @@ class UnusableSplit(EicuDataError):
 
 class OneClassOnly(EicuDataError):
     """A site's training stays all have the same outcome: nothing can be learned there."""
+
+
+class FolderTaken(EicuDataError):
+    """An output folder holds something that another command made."""
