@@ -1,0 +1,115 @@
+"""FedML's ClientTrainer at a site: fits and evaluates the model on the site's own data."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from fl_app import engine  # noqa: F401  # FedML comes quiet
+from fl_app.config import Training
+from fl_app.errors import TrainingError
+from fl_app.learning.fit import balanced_weights, fit, round_seed
+from fl_app.learning.metrics import Evaluation, evaluate
+from fl_app.learning.state import copy_of, difference, not_finite
+
+from fedml.core.alg_frame.client_trainer import ClientTrainer  # isort: skip
+
+_log = logging.getLogger(__name__)
+
+
+class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
+    """What FedML's engine calls at a site.
+
+    Attributes:
+        train_loss: mean loss of the last fit.
+        fit_seconds: its wall time.
+        evaluation: of the last global model that was evaluated, None before the first.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: Any,
+        *,
+        site: str,
+        training: Training,
+        train_data: Any,
+        classes: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare to fit.
+
+        Args:
+            model: maps features to logits.
+            args: FedML's.
+            site: seeds the order of the samples.
+            training: how to fit.
+            train_data: the site's training batches, for the frequencies of the classes.
+            classes: their number.
+            check: called between batches; raises to stop.
+        """
+        super().__init__(model, args)
+        self._site, self._training, self._check = site, training, check
+        self._weights = balanced_weights(train_data, classes) if training.class_weights == "balanced" else None
+        self._said_undefined = False
+        self.train_loss = 0.0
+        self.fit_seconds = 0.0
+        self.evaluation: Evaluation | None = None
+
+    def get_model_params(self) -> OrderedDict[str, Tensor]:
+        """Return a copy of the weights on the CPU."""
+        return copy_of(self.model)
+
+    def set_model_params(self, model_parameters: Mapping[str, Tensor]) -> None:
+        """Take the global weights.
+
+        Raises:
+            TrainingError: they are not of this site's model.
+        """
+        wrong = difference(model_parameters, self.model.state_dict())
+        if wrong:
+            raise TrainingError(
+                f"The global model is not the one that this site has: {wrong}.",
+                remedy="Aggregator and site need the same model and options in their run files.",
+            )
+        self.model.load_state_dict(model_parameters)
+
+    def train(self, train_data: Any, device: Any, args: Any) -> None:
+        """Fit for one round, ``args.round_idx``.
+
+        Raises:
+            TrainingError: the fit has diverged.
+        """
+        began = time.perf_counter()
+        self.train_loss = fit(
+            self.model,
+            train_data,
+            self._training,
+            seed=round_seed(self._training.seed, self._site, args.round_idx),
+            class_weights=self._weights,
+            device=device,
+            check=self._check,
+        )
+        self.fit_seconds = time.perf_counter() - began
+        wrong = not_finite(self.model.state_dict())
+        if wrong:
+            raise TrainingError(f"The fit has diverged: {wrong}.", remedy="Lower training.learning_rate.")
+
+    def test(self, test_data: Any, device: Any, args: Any) -> None:
+        """Evaluate the weights that the model has now."""
+        self.evaluation = evaluate(self.model, test_data or (), class_weights=self._weights, device=device)
+        if self.evaluation.undefined and not self._said_undefined:
+            self._said_undefined = True
+            _log.warning("AUROC and AUPRC are not defined here: %s", self.evaluation.undefined)
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """Return the scalars of the last evaluation, by their names on the wire; none before the first."""
+        found = self.evaluation
+        if found is None:
+            return {}
+        return {"test_samples": found.samples, "test_loss": found.loss, "auroc": found.auroc, "auprc": found.auprc}

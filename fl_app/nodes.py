@@ -1,0 +1,166 @@
+"""Puts a node together from its run files: the aggregator with its global model, or a site with its data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch.nn import Module
+
+from fl_app import engine
+from fl_app.config import RunConfig, read_config
+from fl_app.errors import ConfigError, PluginError, TrainingError
+from fl_app.learning.aggregator import GlobalModel, RosterAggregator
+from fl_app.learning.device import choose_device, make_reproducible
+from fl_app.learning.trainer import SiteTrainer
+from fl_app.plugins import DatasetSpec, ModelSpec, call_plugin
+from fl_app.rounds.checkpoint import Checkpoints
+from fl_app.rounds.client import ClientRounds
+from fl_app.rounds.results import Results
+from fl_app.rounds.server import ServerRounds
+from fl_app.rounds.tracking import open_tracker
+from fl_app.signals import StopSignal
+from fl_app.transport.identity import load_credentials
+from fl_app.transport.managers import HubManager, SiteManager
+
+from fedml.cross_silo.client.fedml_trainer_dist_adapter import TrainerDistAdapter  # isort: skip
+
+_log = logging.getLogger(__name__)
+
+_OWN = 0
+_PARTS = 9
+
+
+def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal) -> None:
+    """Run the aggregator until the last round is done.
+
+    Args:
+        config_folder: its run files.
+        state: its identity, and the checkpoints.
+        output: where the results go.
+        stop: set by a signal.
+
+    Raises:
+        FlAppError: what keeps it from running, or :class:`Stopped`.
+    """
+    config = _config(config_folder, "aggregator")
+    credentials = load_credentials(state / "tls", federation=config.federation, role=config.role, node=config.node)
+    make_reproducible(config.training.seed)
+    device = choose_device(())
+    classes = _load_data(config, None)[-1]
+    args = engine.arguments(dict(config.fedml), rank=0, device=device)
+    aggregation = call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options)
+    model = GlobalModel(_make_model(config, classes), args, aggregation=aggregation)
+    aggregator = RosterAggregator(config.roster, device, args, model)
+    checkpoints = Checkpoints(state / "checkpoints")
+    fingerprint = _fingerprint(config)
+    found = checkpoints.load(fingerprint)
+    if found:
+        aggregator.set_global_model_params(found[1])
+    results = Results(output, new_run=found is None)
+    wire = HubManager(config, credentials)
+    try:
+        stop.tell(wire.post)
+        ServerRounds(
+            args,
+            aggregator,
+            config=config,
+            wire=wire,
+            checkpoints=checkpoints,
+            fingerprint=fingerprint,
+            results=results,
+            tracker=open_tracker(config, output),
+            resumed=found[0] if found else None,
+        ).run()
+    finally:
+        wire.close()
+
+
+def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop: StopSignal) -> None:
+    """Run a site until the aggregator says that the run is over.
+
+    Args:
+        config_folder: its run files.
+        data: its own data.
+        state: its identity.
+        output: where its own records go.
+        stop: set by a signal.
+
+    Raises:
+        FlAppError: what keeps it from running, or :class:`Stopped`.
+    """
+    config = _config(config_folder, "client")
+    credentials = load_credentials(state / "tls", federation=config.federation, role=config.role, node=config.node)
+    make_reproducible(config.training.seed)
+    device = choose_device(config.gpu_processes)
+    parts = _load_data(config, data)
+    samples, train, test, classes = parts[5], parts[6], parts[7], parts[8]
+    if not samples.get(_OWN):
+        raise TrainingError(f"{config.node} has no training samples in {data}.", remedy="Put its data there.")
+    _log.info("%s has %d training and %d held-out samples", config.node, samples[_OWN], parts[2])
+    model = _make_model(config, classes)
+    args = engine.arguments(dict(config.fedml), rank=1, device=device)
+    trainer = SiteTrainer(
+        model,
+        args,
+        site=config.node,
+        training=config.training,
+        train_data=train[_OWN],
+        classes=classes,
+        check=stop.check,
+    )
+    adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
+    results = Results(output)
+    wire = SiteManager(config, credentials)
+    try:
+        stop.tell(wire.post)
+        ClientRounds(args, adapter, trainer, config=config, wire=wire, results=results).run()
+    finally:
+        wire.close()
+
+
+def _config(folder: Path, role: str) -> RunConfig:
+    config = read_config(folder)
+    if config.role != role:
+        raise ConfigError(
+            f"{folder} holds the run files of {config.node}, a node of role {config.role}; {role} is to be run.",
+            remedy=f"Run `python -m fl_app {'client' if config.role == 'client' else 'server'}` with it.",
+        )
+    return config
+
+
+def _load_data(config: RunConfig, folder: Path | None) -> Any:
+    spec = DatasetSpec(
+        name=config.dataset.name,
+        options=config.dataset.options,
+        data_dir=folder,
+        site=config.node,
+        role=config.role,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+    )
+    parts = call_plugin("federate.datasets", spec.name, spec)
+    if not isinstance(parts, tuple | list) or len(parts) != _PARTS:
+        raise PluginError(
+            f"The dataset {spec.name!r} returned {type(parts).__name__}; FedML's nine parts are expected."
+        )
+    return parts
+
+
+def _make_model(config: RunConfig, classes: int) -> Module:
+    made = call_plugin("federate.models", config.model.name, ModelSpec(config.model.options, classes))
+    if not isinstance(made, Module):
+        raise PluginError(f"The model {config.model.name!r} is {type(made).__name__}; a torch.nn.Module is expected.")
+    return made
+
+
+def _fingerprint(config: RunConfig) -> str:
+    """Return the digest of what the model depends on; more rounds or another roster go on with the same run."""
+    training = {key: value for key, value in asdict(config.training).items() if key != "rounds"}
+    chosen = {key: asdict(getattr(config, key)) for key in ("dataset", "model", "aggregation")}
+    told = json.dumps({"federation": config.federation, "training": training, **chosen}, sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()

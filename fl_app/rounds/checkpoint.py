@@ -1,0 +1,123 @@
+"""The aggregator's memory of a run: one file a round, whole, checksummed and durable, the last two kept.
+
+A file is a line with a mark and the SHA-256 of all that follows, a line of JSON, and the global weights as safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from fl_app.errors import StateError
+from fl_app.rounds.files import make_folder, write_atomically
+
+_log = logging.getLogger(__name__)
+
+_MARK = b"federate-checkpoint-1 "
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        run: the run's name, random.
+        fingerprint: of the settings that the model depends on; another one is another run.
+        next_round: the round to open next; the number of rounds when only the evaluation is missing.
+        finished: all is written, and the sites are being told.
+        pending: the record of the last closed round, which still lacks its evaluation.
+        samples: site to samples of its last update.
+        started_at: wall-clock second at which the run began.
+    """
+
+    run: str
+    fingerprint: str
+    next_round: int
+    finished: bool
+    pending: dict[str, Any] | None
+    samples: dict[str, int]
+    started_at: float
+
+
+class Checkpoints:
+    """The checkpoints in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use this folder; it is made if it is not there."""
+        self._folder = make_folder(folder)
+
+    def save(self, progress: Progress, state: OrderedDict[str, Tensor]) -> None:
+        """Write where the run stands, and forget all but the last two.
+
+        Raises:
+            StateError: it cannot be written; the checkpoint before is still there.
+        """
+        told = json.dumps({**asdict(progress), "tensors": list(state)}, allow_nan=False).encode()
+        payload = told + b"\n" + safetensors.torch.save(dict(state))
+        digest = hashlib.sha256(payload).hexdigest().encode()
+        name = f"{progress.next_round + progress.finished:08d}.checkpoint"
+        write_atomically(self._folder / name, _MARK + digest + b"\n" + payload)
+        for old in self._files()[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def load(self, fingerprint: str) -> tuple[Progress, OrderedDict[str, Tensor]] | None:
+        """Return the newest checkpoint that is whole, or None for a new run.
+
+        Args:
+            fingerprint: of today's settings; checkpoints of others are deleted with a warning.
+
+        Raises:
+            StateError: there are checkpoints, and none of them is whole.
+        """
+        files = self._files()
+        for path in reversed(files):
+            try:
+                found = _read(path)
+            except StateError as error:
+                _log.warning("%s; trying the one before", error)
+                continue
+            if found[0].fingerprint != fingerprint:
+                _log.warning("the checkpoint in %s is of other training settings: a new run begins", self._folder)
+                self.clear()
+                return None
+            return found
+        if files:
+            raise StateError(
+                f"Every checkpoint in {self._folder} is damaged.", remedy="Delete the folder to begin a new run."
+            )
+        return None
+
+    def clear(self) -> None:
+        """Forget the run."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.checkpoint"))
+
+
+def _read(path: Path) -> tuple[Progress, OrderedDict[str, Tensor]]:
+    try:
+        first, _, payload = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}") from None
+    if first != _MARK + hashlib.sha256(payload).hexdigest().encode():
+        raise StateError(f"{path} is damaged: its checksum does not hold")
+    told, _, weights = payload.partition(b"\n")
+    try:
+        facts = json.loads(told)
+        names = facts.pop("tensors")
+        loaded = safetensors.torch.load(weights)
+        return Progress(**facts), OrderedDict((name, loaded[name]) for name in names)
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise StateError(f"{path} is of another version of the application: {error}") from None

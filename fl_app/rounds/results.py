@@ -1,0 +1,112 @@
+"""What a run leaves in the output folder: rounds, progress, the global model and a summary."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from fl_app.config import RunConfig
+from fl_app.learning.state import digest_of
+from fl_app.rounds.files import RoundLines, make_folder, write_atomically, write_json
+from fl_app.rounds.records import Record
+
+_ROUNDS, _PROGRESS, _MODEL, _MODEL_FACTS, _SUMMARY = _FILES = (
+    "rounds.jsonl",
+    "progress.json",
+    "model.safetensors",
+    "model.json",
+    "summary.json",
+)
+_PACKAGES = ("federate", "fedml", "torch", "numpy", "grpcio", "safetensors")
+
+
+class Results:
+    """The output folder of one node."""
+
+    def __init__(self, folder: Path, *, new_run: bool = False) -> None:
+        """Use this folder; a new run begins without the results of the one before."""
+        self._folder = make_folder(folder)
+        if new_run:
+            for name in _FILES:
+                (self._folder / name).unlink(missing_ok=True)
+        self._lines = RoundLines(self._folder / _ROUNDS)
+        self._progress: dict[str, Any] | None = None
+
+    def round(self, record: Mapping[str, Any]) -> None:
+        """Add a round's record."""
+        self._lines.append(dict(record))
+
+    def progress(self, *, round_: int, rounds: int, phase: str, waiting_for: Sequence[str]) -> None:
+        """Say where the node stands; written only if it has changed."""
+        now = {"round": round_, "rounds": rounds, "phase": phase, "waiting_for": list(waiting_for)}
+        if now != self._progress:
+            self._progress = now
+            write_json(self._folder / _PROGRESS, now, durable=False)
+
+    def model(self, config: RunConfig, state: OrderedDict[str, Tensor], samples: Mapping[str, int]) -> str:
+        """Write the global model and what it is.
+
+        Args:
+            config: the aggregator's.
+            state: the weights.
+            samples: site to training samples.
+
+        Returns:
+            The SHA-256 of ``model.safetensors``, which depends on nothing but the weights.
+        """
+        data = safetensors.torch.save(dict(state))
+        digest = digest_of(data)
+        write_atomically(self._folder / _MODEL, data)
+        write_json(
+            self._folder / _MODEL_FACTS,
+            {
+                "federation": config.federation,
+                "model": config.model.name,
+                "options": dict(config.model.options),
+                "dataset": {"name": config.dataset.name, "options": dict(config.dataset.options)},
+                "aggregation": {"name": config.aggregation.name, "options": dict(config.aggregation.options)},
+                "rounds": config.training.rounds,
+                "sites": list(config.roster),
+                "samples": {site: samples.get(site) for site in config.roster},
+                "seed": config.training.seed,
+                "versions": versions(),
+                "sha256": digest,
+            },
+        )
+        return digest
+
+    def summary(self, config: RunConfig, *, run: str, seconds: float, last: Record, digest: str) -> dict[str, Any]:
+        """Write and return the summary of a run that is done."""
+        told = {
+            "federation": config.federation,
+            "run": run,
+            "rounds": config.training.rounds,
+            "sites": list(config.roster),
+            "seconds": round(seconds, 3),
+            "federated": last["federated"],
+            "model_sha256": digest,
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        write_json(self._folder / _SUMMARY, told)
+        return told
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a model was made with."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found["torch"] = torch.__version__
+    return found

@@ -1,0 +1,138 @@
+"""Who a node is: a key and a certificate that names federation, role and node; and who the other side is."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from fl_app.errors import IdentityError
+
+_SCHEME = "federate://"
+_REMEDY = "Enrolment puts key.pem, certificate.pem and authority.pem there; see `federate identity`."
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What a certificate says: ``federate://<federation>/<role>/<node>``, and until when (seconds since 1970)."""
+
+    federation: str
+    role: str
+    node: str
+    expires: float
+
+    @property
+    def uri(self) -> str:
+        """The name as it stands in the certificate."""
+        return f"{_SCHEME}{self.federation}/{self.role}/{self.node}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """A node's own key and certificate and the federation's authority, as PEM; and the folder they came from."""
+
+    key: bytes
+    certificate: bytes
+    authority: bytes
+    folder: Path
+    peer: Peer
+
+
+def peer_of(certificate_pem: bytes) -> Peer:
+    """Read the one name of the federation in a certificate.
+
+    Raises:
+        IdentityError: the certificate cannot be read, or names no node, or more than one.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise IdentityError(f"the certificate cannot be read: {error}") from None
+    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(_SCHEME)]
+    parts = uris[0].removeprefix(_SCHEME).split("/") if len(uris) == 1 else []
+    if len(parts) != 3 or not all(parts):
+        raise IdentityError(
+            f"the certificate names {uris or 'no node'}; one {_SCHEME}<federation>/<role>/<node> is due"
+        )
+    return Peer(parts[0], parts[1], parts[2], certificate.not_valid_after_utc.timestamp())
+
+
+def load_credentials(folder: Path, *, federation: str, role: str, node: str) -> Credentials:
+    """Read and check a node's own identity before anything is sent.
+
+    Args:
+        folder: holds key.pem, certificate.pem and authority.pem.
+        federation: what the run files say.
+        role: ``aggregator`` or ``client``.
+        node: the node's name in the run files.
+
+    Raises:
+        IdentityError: a file is missing or unreadable, the key is not the certificate's, the authority did not sign it,
+            it is not valid today, or it names somebody else.
+    """
+    key_pem, certificate_pem, authority_pem = (
+        _read(folder / name) for name in ("key.pem", "certificate.pem", "authority.pem")
+    )
+    key = _private_key(key_pem, folder / "key.pem")
+    certificate = _certificate(certificate_pem, folder / "certificate.pem")
+    authority = _certificate(authority_pem, folder / "authority.pem")
+    if _public_bytes(key.public_key()) != _public_bytes(certificate.public_key()):
+        raise IdentityError(f"{folder}: certificate.pem is not the certificate of key.pem.", remedy=_REMEDY)
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        raise IdentityError(
+            f"{folder}: authority.pem ({authority.subject.rfc4514_string()}) has not signed certificate.pem.",
+            remedy="Both come from the coordinator in one enrolment; enrol this node again.",
+        ) from None
+    now = datetime.datetime.now(datetime.UTC)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise IdentityError(
+            f"{folder}/certificate.pem is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to "
+            f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; now is {now:%Y-%m-%d %H:%M}.",
+            remedy="Renew it with the coordinator, or set this machine's clock.",
+        )
+    try:
+        peer = peer_of(certificate_pem)
+    except IdentityError as error:
+        raise IdentityError(f"{folder}/certificate.pem: {error}.", remedy=_REMEDY) from None
+    if (peer.federation, peer.role, peer.node) != (federation, role, node):
+        raise IdentityError(
+            f"{folder}/certificate.pem names {peer.uri}; the run files say {_SCHEME}{federation}/{role}/{node}.",
+            remedy="Give each node its own files.",
+        )
+    return Credentials(key_pem, certificate_pem, authority_pem, folder, peer)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise IdentityError(f"{path} does not exist.", remedy=_REMEDY) from None
+    except OSError as error:
+        raise IdentityError(f"{path} cannot be read: {error.strerror}.", remedy=_REMEDY) from None
+
+
+def _private_key(pem: bytes, path: Path) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise IdentityError(f"{path} is not an unencrypted PEM private key.", remedy=_REMEDY) from None
+
+
+def _certificate(pem: bytes, path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        raise IdentityError(f"{path} is not a PEM certificate.", remedy=_REMEDY) from None
+
+
+def _public_bytes(key: object) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return encoded

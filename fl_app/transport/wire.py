@@ -1,0 +1,190 @@
+"""What a message looks like on the wire: a small typed JSON header, and tensors as safetensors.
+
+Everything that arrives is checked here against a closed list of kinds and fields. Nothing of it is unpickled,
+evaluated, imported or looked up by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+#: The version of header and framing; both sides say theirs when a stream opens.
+VERSION = 1
+HEADER_LIMIT = 256 << 10
+_TEXT_LIMIT = 256
+_COUNT_LIMIT = 2**53
+
+#: The scalars that a site may send beside its weights.
+METRICS = ("train_loss", "fit_seconds", "test_samples", "test_loss", "auroc", "auprc")
+
+
+class WireError(ValueError):
+    """What arrived, or is about to be sent, is not a message of this protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message. ``sender`` and ``receiver`` are nodes' names; ``fields`` are those of the kind, see ``KINDS``."""
+
+    kind: str
+    sender: str
+    receiver: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] | None = None
+
+
+Check = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _TEXT_LIMIT
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _COUNT_LIMIT
+
+
+def _is_number_or_none(value: Any) -> bool:
+    if value is None or _is_count(value):
+        return True
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _are_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(k in METRICS and _is_number_or_none(v) for k, v in value.items())
+
+
+def _is_samples(value: Any) -> bool:
+    return _is_count(value) and value > 0
+
+
+def _is_status(value: Any) -> bool:
+    return value in ("ONLINE", "FINISHED")
+
+
+_TASK: Mapping[str, Check] = {"run": _is_text, "round": _is_count, "rounds": _is_count}
+
+#: Kind → its fields, all of them required, and whether it carries tensors.
+KINDS: Mapping[str, tuple[Mapping[str, Check], bool]] = {
+    "init": (_TASK, True),
+    "sync": (_TASK, True),
+    "finish": ({"run": _is_text}, False),
+    "status": ({"client_status": _is_status}, False),
+    "update": ({"run": _is_text, "round": _is_count, "num_samples": _is_samples, "metrics": _are_metrics}, True),
+    "evaluation": ({"run": _is_text, "round": _is_count, "metrics": _are_metrics}, False),
+}
+
+
+def check(envelope: Envelope) -> None:
+    """Hold an envelope against its kind, before it leaves and after it arrives.
+
+    Raises:
+        WireError: the kind is unknown, a field is missing, unknown or of another type, tensors are missing or extra.
+    """
+    if envelope.kind not in KINDS:
+        raise WireError(f"unknown kind of message {envelope.kind!r:.80}")
+    fields, has_tensors = KINDS[envelope.kind]
+    for name in fields.keys() | envelope.fields.keys():
+        if name not in fields:
+            raise WireError(f"{envelope.kind}: the field {name!r:.80} is not declared")
+        if name not in envelope.fields:
+            raise WireError(f"{envelope.kind}: the field {name!r} is missing")
+        if not fields[name](envelope.fields[name]):
+            raise WireError(f"{envelope.kind}: {name} is {envelope.fields[name]!r:.80}")
+    if has_tensors != (envelope.tensors is not None):
+        raise WireError(f"{envelope.kind}: tensors are {'missing' if has_tensors else 'not declared'}")
+
+
+def encode_header(envelope: Envelope) -> bytes:
+    """Return the header of a checked envelope."""
+    head: dict[str, Any] = {
+        "v": VERSION,
+        "kind": envelope.kind,
+        "from": envelope.sender,
+        "to": envelope.receiver,
+        "fields": dict(envelope.fields),
+    }
+    if envelope.tensors is not None:
+        head["tensors"] = list(envelope.tensors)
+    encoded = json.dumps(head, separators=(",", ":"), allow_nan=False).encode()
+    if len(encoded) > HEADER_LIMIT:
+        raise WireError(f"the header has {len(encoded)} bytes; at most {HEADER_LIMIT} are allowed")
+    return encoded
+
+
+def encode_tensors(tensors: Mapping[str, Tensor] | None) -> bytes:
+    """Return the body: the tensors as safetensors, or nothing. The bytes are a copy."""
+    if tensors is None:
+        return b""
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def decode(header: bytes, body: bytes | bytearray) -> Envelope:
+    """Return the message, its tensors in the sender's order.
+
+    Raises:
+        WireError: anything that is not a message of this version.
+    """
+    if len(header) > HEADER_LIMIT:
+        raise WireError(f"the header has {len(header)} bytes; at most {HEADER_LIMIT} are allowed")
+    head = parse_json(header)
+    if head.get("v") != VERSION:
+        raise WireError(f"wire version {head.get('v')!r:.80}; this side speaks {VERSION}")
+    if set(head) - {"v", "kind", "from", "to", "fields", "tensors"}:
+        raise WireError("the header has undeclared entries")
+    kind, sender, receiver, fields = head.get("kind"), head.get("from"), head.get("to"), head.get("fields")
+    if not (isinstance(kind, str) and _is_text(sender) and _is_text(receiver) and isinstance(fields, dict)):
+        raise WireError("the header lacks kind, sender, receiver or fields")
+    tensors = _decode_tensors(head["tensors"], body) if "tensors" in head else None
+    if tensors is None and body:
+        raise WireError("a body without tensors in the header")
+    envelope = Envelope(kind, str(sender), str(receiver), fields, tensors)
+    check(envelope)
+    return envelope
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """Return a JSON object that came over the wire.
+
+    Raises:
+        WireError: it is not UTF-8 JSON, not an object, too deep, has a key twice, or NaN or infinity in it.
+    """
+    try:
+        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise WireError(f"not JSON: {str(error)[:80]}") from None
+    if not isinstance(found, dict):
+        raise WireError(f"a JSON object is expected, not {type(found).__name__}")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _decode_tensors(names: Any, body: bytes | bytearray) -> OrderedDict[str, Tensor]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WireError("the tensors' names are not a list of texts")
+    try:
+        loaded = safetensors.torch.load(bytes(body))
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WireError(f"not safetensors: {str(error)[:80]}") from None
+    if len(names) != len(loaded) or set(names) != set(loaded):
+        raise WireError("the tensors are not those that the header names")
+    return OrderedDict((name, loaded[name]) for name in names)
