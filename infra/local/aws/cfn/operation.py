@@ -1,0 +1,315 @@
+"""One operation on a stack: make or change its resources, or put everything back and say why.
+
+Source: "Stack update rollback", "Stack failure options" and "Update behaviors of stack resources" in the AWS
+CloudFormation User Guide. Resources are made one after the other; CloudFormation makes independent ones side by side.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from infra.local.aws.cfn.deletion import MakeCall, Remover
+from infra.local.aws.cfn.errors import CloudFormationError, ResourceFailure
+from infra.local.aws.cfn.failures import HANDLER_ERRORS, event_reason
+from infra.local.aws.cfn.functions import KNOWN_AFTER_APPLY, Resolver
+from infra.local.aws.cfn.graph import creation_order, dependencies
+from infra.local.aws.cfn.parameters import Parameter
+from infra.local.aws.cfn.plan import desired_properties, property_changes
+from infra.local.aws.cfn.stack import Output, Resource, Stack, now
+from infra.local.aws.cfn.template import ResourceDefinition, Template
+from infra.local.aws.cfn.world import StackWorld
+from infra.local.aws.resources.base import Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a stack shall become."""
+
+    template: Template
+    parameters: Mapping[str, Parameter]
+    tags: Mapping[str, str]
+    creating: bool
+    disable_rollback: bool = False
+
+
+class _Stop(Exception):
+    """The operation cannot go on; the text is the stack's StackStatusReason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Something that was done, and what was there before: None if nothing was."""
+
+    logical_id: str
+    before: Resource | None
+    replaced: bool = False
+
+
+class Operation:
+    """Creates or updates one stack.
+
+    Args:
+        stack: the stack; its status already says that the operation runs.
+        request: what it shall become.
+        handlers: the resource types.
+        make_call: binds an action to a stack's account.
+        make_world: gives the view of the stack that functions need.
+        check_exports: raises CloudFormationError where new outputs clash with other stacks.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        request: Request,
+        handlers: Mapping[str, Handler],
+        make_call: MakeCall,
+        make_world: Callable[[Stack], StackWorld],
+        check_exports: Callable[[Stack, tuple[Output, ...]], None],
+    ) -> None:
+        self._stack = stack
+        self._request = request
+        self._handlers = handlers
+        self._make_call = make_call
+        self._remover = Remover(handlers, make_call)
+        self._check_exports = check_exports
+        self._world = make_world(stack)
+        self._resolver = Resolver(request.template, request.parameters, stack.place, self._world)
+        self._steps: list[_Step] = []
+        self._verb = "create" if request.creating else "update"
+
+    def run(self) -> None:
+        """Do it; the outcome is the stack's status."""
+        stack = self._stack
+        kind = self._verb.upper()
+        stack.move(f"{kind}_IN_PROGRESS", "User Initiated")
+        try:
+            live = self._make()
+            outputs = self._outputs()
+            self._check_exports(stack, outputs)
+        except (_Stop, CloudFormationError, ResourceFailure) as failure:
+            self._fail(str(failure))
+            return
+        self._clean_up(live)
+        stack.template = self._request.template
+        stack.parameters = dict(self._request.parameters)
+        stack.tags = dict(self._request.tags)
+        stack.outputs, stack.imports = outputs, frozenset(self._world.imports)
+        if not self._request.creating:
+            stack.updated = now()
+        stack.move(f"{kind}_COMPLETE")
+
+    def _make(self) -> tuple[str, ...]:
+        template = self._request.template
+        live = self._resolver.live_resources()
+        for name in creation_order(template.resources):
+            if name in live:
+                self._bring_about(template.resources[name])
+        return live
+
+    def _bring_about(self, definition: ResourceDefinition) -> None:
+        name, kind = definition.logical_id, definition.type
+        handler, current = self._handlers[kind], self._stack.resources.get(name)
+        try:
+            properties = desired_properties(definition, handler, self._resolver, self._request.tags)
+            if KNOWN_AFTER_APPLY in json.dumps(properties, default=str):
+                raise ResourceFailure(f"Unresolved resource dependencies in the properties of {name}")
+            problems = handler.schema.problems(properties)
+            if problems:
+                raise ResourceFailure(f"Properties validation failed for resource {name} with message: {problems[0]}")
+        except HANDLER_ERRORS as error:
+            self._resource_failed(definition, current, error)
+        if current is None:
+            self._create(definition, handler, properties, None)
+            return
+        changes = property_changes(handler, current.properties, properties)
+        if any(change.recreation != "Never" for change in changes):
+            self._replace(definition, handler, current, properties)
+        elif changes:
+            self._update(definition, handler, current, properties)
+        else:
+            current.metadata = definition.metadata
+            current.deletion_policy, current.replace_policy = definition.deletion_policy, definition.replace_policy
+            current.needs = self._needs(definition)
+
+    def _create(
+        self, definition: ResourceDefinition, handler: Handler, properties: dict[str, object], old: Resource | None
+    ) -> None:
+        name, kind = definition.logical_id, definition.type
+        verb = "CREATE" if old is None else "UPDATE"
+        if old is None:
+            self._stack.record(name, "", kind, "CREATE_IN_PROGRESS")
+        call = self._make_call(self._stack, name)
+        try:
+            made = handler.create(call, properties)
+        except HANDLER_ERRORS as error:
+            if call.half_made is not None:
+                half = self._resource(definition, properties, call.half_made, call.half_made, {})
+                half.status = "CREATE_FAILED"
+                self._stack.resources[name] = half
+                self._steps.append(_Step(name, old, replaced=old is not None))
+            self._resource_failed(definition, old, error)
+        resource = self._resource(
+            definition, properties, made.physical_id, made.ref or made.physical_id, made.attributes
+        )
+        resource.status = f"{verb}_COMPLETE"
+        self._stack.resources[name] = resource
+        self._steps.append(_Step(name, old, replaced=old is not None))
+        self._stack.record(name, made.physical_id, kind, resource.status)
+
+    def _replace(
+        self, definition: ResourceDefinition, handler: Handler, current: Resource, properties: dict[str, object]
+    ) -> None:
+        custom = handler.schema.name
+        if custom and custom in properties and properties[custom] == current.properties.get(custom):
+            named = f"{properties[custom]}"
+            error = ResourceFailure(
+                f"CloudFormation cannot update a stack when a custom-named resource requires replacing. "
+                f"Rename {named} and update the stack again.",
+                code="InvalidRequest",
+            )
+            self._resource_failed(definition, current, error)
+        self._stack.record(
+            definition.logical_id,
+            current.physical_id,
+            definition.type,
+            "UPDATE_IN_PROGRESS",
+            "Requested update requires the creation of a new physical resource; hence creating one.",
+        )
+        self._create(definition, handler, properties, current)
+
+    def _update(
+        self, definition: ResourceDefinition, handler: Handler, current: Resource, properties: dict[str, object]
+    ) -> None:
+        name, kind = definition.logical_id, definition.type
+        self._stack.record(name, current.physical_id, kind, "UPDATE_IN_PROGRESS")
+        wanted = self._resource(definition, properties, current.physical_id, current.ref, current.attributes)
+        self._steps.append(_Step(name, current))
+        self._stack.resources[name] = wanted
+        try:
+            changed = handler.update(
+                self._make_call(self._stack, name), current.physical_id, current.properties, properties
+            )
+        except HANDLER_ERRORS as error:
+            wanted.status = "UPDATE_FAILED"
+            self._resource_failed(definition, current, error)
+        wanted.attributes = {**current.attributes, **changed}
+        wanted.status = "UPDATE_COMPLETE"
+        self._stack.record(name, current.physical_id, kind, "UPDATE_COMPLETE")
+
+    def _resource(
+        self,
+        definition: ResourceDefinition,
+        properties: dict[str, object],
+        physical_id: str,
+        ref: str,
+        attributes: Mapping[str, str | list[str]],
+    ) -> Resource:
+        return Resource(
+            logical_id=definition.logical_id,
+            type=definition.type,
+            physical_id=physical_id,
+            ref=ref,
+            attributes=attributes,
+            properties=properties,
+            metadata=definition.metadata,
+            deletion_policy=definition.deletion_policy,
+            replace_policy=definition.replace_policy,
+            needs=self._needs(definition),
+        )
+
+    def _needs(self, definition: ResourceDefinition) -> frozenset[str]:
+        return frozenset(dependencies(definition, self._request.template.resources))
+
+    def _resource_failed(self, definition: ResourceDefinition, current: Resource | None, error: Exception) -> None:
+        verb = "CREATE" if current is None else "UPDATE"
+        physical = current.physical_id if current else ""
+        reason = event_reason(definition.type, error)
+        self._stack.record(definition.logical_id, physical, definition.type, f"{verb}_FAILED", reason)
+        raise _Stop(f"The following resource(s) failed to {verb.lower()}: [{definition.logical_id}]. ") from error
+
+    def _outputs(self) -> tuple[Output, ...]:
+        outputs = []
+        for key, declaration in self._request.template.outputs.items():
+            if "Condition" in declaration and not self._resolver.condition(declaration["Condition"]):
+                continue
+            export = declaration.get("Export", {}).get("Name")
+            outputs.append(
+                Output(
+                    key,
+                    str(self._resolver.value(declaration["Value"])),
+                    declaration.get("Description"),
+                    str(self._resolver.value(export)) if export is not None else None,
+                )
+            )
+        return tuple(outputs)
+
+    def _clean_up(self, live: tuple[str, ...]) -> None:
+        stack = self._stack
+        gone = [name for name in stack.resources if name not in live]
+        replaced = [step.before for step in reversed(self._steps) if step.replaced and step.before]
+        if not (gone or replaced or stack.leftovers):
+            return
+        stack.move("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        for old in (*replaced, *stack.leftovers):
+            self._remover.remove(stack, old, old.replace_policy)
+        stack.leftovers = []
+        for name in self._remover.remove_all(stack, gone):
+            del stack.resources[name]
+
+    def _fail(self, reason: str) -> None:
+        if self._request.disable_rollback:
+            self._stack.leftovers += [step.before for step in self._steps if step.replaced and step.before]
+            self._stack.move(f"{self._verb.upper()}_FAILED", reason)
+        elif self._request.creating:
+            self._undo_creation(reason)
+        else:
+            self._undo_update(reason)
+
+    def _undo_creation(self, reason: str) -> None:
+        stack = self._stack
+        stack.move("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
+        failed = self._remover.remove_all(stack, list(stack.resources), rolling_back=True)
+        stack.template, stack.parameters = self._request.template, dict(self._request.parameters)
+        if failed:
+            stack.move("ROLLBACK_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}]. ")
+        else:
+            stack.move("ROLLBACK_COMPLETE")
+
+    def _undo_update(self, reason: str) -> None:
+        stack = self._stack
+        stack.move("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+        unwanted: list[Resource] = []
+        failed: list[str] = []
+        for step in reversed(self._steps):
+            present = stack.resources[step.logical_id]
+            if step.before is None or step.replaced:
+                unwanted.append(present)
+                if step.before is None:
+                    del stack.resources[step.logical_id]
+                else:
+                    stack.resources[step.logical_id] = step.before
+            elif not self._undo_change(present, step.before):
+                failed.append(step.logical_id)
+        if failed:
+            stack.move("UPDATE_ROLLBACK_FAILED", f"The following resource(s) failed to update: [{', '.join(failed)}]. ")
+            return
+        stack.move("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+        for resource in unwanted:
+            policy = resource.deletion_policy
+            self._remover.remove(stack, resource, "Delete" if policy == "RetainExceptOnCreate" else policy)
+        stack.move("UPDATE_ROLLBACK_COMPLETE", reason)
+
+    def _undo_change(self, present: Resource, before: Resource) -> bool:
+        stack, handler = self._stack, self._handlers[before.type]
+        name, physical = before.logical_id, before.physical_id
+        stack.record(name, physical, before.type, "UPDATE_IN_PROGRESS")
+        try:
+            handler.update(self._make_call(stack, name), physical, present.properties, before.properties)
+        except HANDLER_ERRORS as error:
+            stack.record(name, physical, before.type, "UPDATE_FAILED", event_reason(before.type, error))
+            return False
+        stack.resources[name] = before
+        stack.record(name, physical, before.type, "UPDATE_COMPLETE")
+        return True

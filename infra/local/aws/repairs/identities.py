@@ -1,0 +1,48 @@
+"""An access key decides the account, and a role must exist and trust another account before it is assumed by it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import moto.iam.models
+from moto.sts.exceptions import STSClientError
+from moto.sts.models import STSBackend
+
+from infra.local.aws.accounts import Accounts
+from infra.local.aws.iam_policy import trusts
+
+
+def repair(accounts: Accounts) -> None:
+    """Teach moto our access keys, and what AssumeRole refuses."""
+    moto.iam.models.get_account_id_from = accounts.of_key
+    assume = STSBackend.assume_role
+
+    def assume_role(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _check(accounts, self.account_id, kwargs["role_arn"])
+        return assume(self, *args, **kwargs)
+
+    STSBackend.assume_role = assume_role
+
+
+def _check(accounts: Accounts, caller: str, role_arn: str) -> None:
+    """Refuse an unknown role, or one of another account that does not trust the caller's.
+
+    Within one account the trust policy is not asked: whoever plays the EC2 service takes a node's role that way.
+
+    Raises:
+        STSClientError: AccessDenied; STS does not tell a missing role from a forbidden one.
+    """
+    owner = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
+    roles = moto.iam.models.iam_backends[owner]["aws"].roles.values() if owner in accounts else ()
+    role = next((role for role in roles if role.arn == role_arn), None)
+    if role is None or (owner != caller and not trusts(_document(role), caller, {"aws:PrincipalAccount": caller})):
+        raise STSClientError(
+            "AccessDenied",
+            f"User: arn:aws:iam::{caller}:root is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+        )
+
+
+def _document(role: Any) -> Any:
+    policy = role.assume_role_policy_document
+    return json.loads(policy) if isinstance(policy, str) else policy

@@ -1,0 +1,96 @@
+"""The server: one address for every service of every account; CloudFormation is ours, the rest is moto's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Request, Response
+
+from infra.local.aws import refusals, seeds
+from infra.local.aws.accounts import Accounts
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: Where the toolkit asks whether the emulator is ready, and lets further accounts exist. Not an address of AWS.
+HEALTH, ACCOUNTS = "/_federate/health", "/_federate/accounts"
+_SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+
+
+class LoopbackAws:
+    """The emulated AWS as a WSGI application.
+
+    Args:
+        accounts: those that exist; the first owns the federation's machine image.
+        patience: seconds for which a call that starts a stack operation waits for its end.
+    """
+
+    def __init__(self, accounts: Iterable[str], *, patience: float = 20.0) -> None:
+        self.accounts = Accounts(accounts)
+        seeds.configure_moto()
+        # moto reads its settings when it is imported, so it is imported here and not above.
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        from infra.local.aws import repairs
+        from infra.local.aws.cfn.api import Api
+        from infra.local.aws.cfn.engine import Engine
+        from infra.local.aws.cfn.wire import Wire
+        from infra.local.aws.clients import InProcessClients
+        from infra.local.aws.resources import handlers
+
+        repairs.apply(self.accounts)
+        seeds.seed_parameters()
+        seeds.own_image(next(iter(self.accounts)))
+        self._services: WSGIApplication = DomainDispatcherApplication(create_backend_app)
+        self.clients = InProcessClients(self._services)
+        self._cloudformation = Wire(Api(Engine(handlers(), self.clients, patience=patience)))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Answer one request."""
+        path = environ.get("PATH_INFO", "")
+        if path.startswith("/_federate/"):
+            return self._own(Request(environ), path)(environ, start_response)
+        scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(_presigned(environ))
+        if scope is None:
+            return refusals.missing_key()(environ, start_response)
+        key, region, service = scope.groups()
+        account = self.accounts.of_key(key)
+        if account is None:
+            return refusals.unknown_key(service, key)(environ, start_response)
+        if service == "cloudformation":
+            return self._cloudformation.answer(Request(environ), account, region)(environ, start_response)
+        return self._services(environ, start_response)
+
+    def _own(self, request: Request, path: str) -> Response:
+        if path == ACCOUNTS and request.method == "POST":
+            self.accounts.add(request.get_json()["accounts"])
+        elif path != HEALTH:
+            return Response("", status=404)
+        state = {"pid": os.getpid(), "accounts": list(self.accounts)}
+        return Response(json.dumps(state), content_type="application/json")
+
+
+def _presigned(environ: WSGIEnvironment) -> str:
+    """Return the credential of a presigned URL in the form of the header."""
+    found = re.search(r"X-Amz-Credential=([^&]+)", environ.get("QUERY_STRING", ""))
+    return f"Credential={found[1].replace('%2F', '/')}" if found else ""
+
+
+def serve(accounts: Iterable[str], port: int) -> None:
+    """Serve on 127.0.0.1 until the process ends.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = LoopbackAws(accounts)
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+
+    make_server("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler).serve_forever()
