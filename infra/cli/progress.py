@@ -110,9 +110,7 @@ def snapshot(
     if any(node.id == AGGREGATOR_ID and node.state == "finished" for node in nodes):
         done = rounds or done
     federated = last.get("federated") or {}
-    metrics = {"auroc": federated.get("auroc"), "loss": federated.get("test_loss")} | dict(
-        progress.get("metrics") or {}
-    )
+    recorded = {"auroc": federated.get("auroc"), "loss": federated.get("test_loss")}
     return Snapshot(
         nodes=nodes,
         done=done,
