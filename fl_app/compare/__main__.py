@@ -25,6 +25,8 @@ from fl_app.config import RunConfig, read_config
 from fl_app.errors import ConfigError, FlAppError
 from fl_app.plugins import DatasetSpec, call_plugin
 
+EVALUATION_BATCH = 512
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison.
@@ -70,7 +72,7 @@ def compare(data: Path, config_dir: Path, model_file: Path, output: Path) -> Non
     everybody = pooled(list(training.values()))
     models[POOLED] = train({POOLED: everybody}, **plugins, classes=classes)
     weights = weights_of_classes(everybody, config.training, classes)
-    rows = rows_of(models, held_out, weights, max(config.training.batch_size, 256))
+    rows = rows_of(models, held_out, classes=classes, class_weights=weights, batch_size=EVALUATION_BATCH)
     about = {
         "federation": config.federation,
         "sources": sources,

@@ -22,11 +22,12 @@ POOLED = "pooled"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model on one held-out part. ``undefined`` says why an area is null."""
+    """One model on one held-out part. ``undefined`` says why an area is null; ``positives`` counts class 1 of two."""
 
     model: str
     tested_on: str
     samples: int
+    positives: int | None
     auroc: float | None
     auprc: float | None
     loss: float | None
@@ -39,13 +40,19 @@ def local_name(site: str) -> str:
 
 
 def rows_of(
-    models: Mapping[str, nn.Module], held_out: Mapping[str, Samples], class_weights: Tensor | None, batch_size: int
+    models: Mapping[str, nn.Module],
+    held_out: Mapping[str, Samples],
+    *,
+    classes: int,
+    class_weights: Tensor | None,
+    batch_size: int,
 ) -> list[Row]:
     """Evaluate every model on each site's held-out samples and on all of them together.
 
     Args:
         models: by name.
         held_out: by site.
+        classes: the number of classes.
         class_weights: the same for all, so that losses compare; None weighs all alike.
         batch_size: of the evaluation.
     """
@@ -56,7 +63,10 @@ def rows_of(
     for name, model in models.items():
         for part, samples in parts.items():
             found = evaluate(model, loader(samples, batch_size), class_weights=class_weights, device=CPU)
-            rows.append(Row(name, part, found.samples, found.auroc, found.auprc, found.loss, found.undefined))
+            positives = int(samples.labels.sum()) if classes == 2 else None
+            rows.append(
+                Row(name, part, found.samples, positives, found.auroc, found.auprc, found.loss, found.undefined)
+            )
     return rows
 
 

@@ -6,7 +6,6 @@ has everybody's samples. So all models come from the same code with the same bud
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
@@ -14,7 +13,9 @@ from torch import Tensor, nn
 
 from fl_app.compare.pool import Samples, loader
 from fl_app.config import Plugin, Training
+from fl_app.learning.device import make_reproducible
 from fl_app.learning.fit import balanced_weights, fit, round_seed
+from fl_app.learning.state import copy_of
 from fl_app.plugins import ModelSpec, Update, call_plugin
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ CPU = torch.device("cpu")
 
 def make_model(plugin: Plugin, classes: int, seed: int) -> nn.Module:
     """Make the model with its first weights, which depend on the seed alone."""
-    torch.manual_seed(seed)
+    make_reproducible(seed)
     model: nn.Module = call_plugin("federate.models", plugin.name, ModelSpec(plugin.options, classes))
     return model
 
@@ -53,18 +54,14 @@ def train(
     combine = call_plugin("federate.aggregations", aggregation.name, aggregation.options)
     batches = {site: loader(samples, training.batch_size) for site, samples in sites.items()}
     weights = {site: weights_of_classes(samples, training, classes) for site, samples in sites.items()}
-    state = _copy(net)
+    state = copy_of(net)
     for round_ in range(training.rounds):
         updates = []
         for site, samples in sites.items():
             net.load_state_dict(state)
             seed = round_seed(training.seed, site, round_)
             fit(net, batches[site], training, seed=seed, class_weights=weights[site], device=CPU)
-            updates.append(Update(site, len(samples), _copy(net)))
+            updates.append(Update(site, len(samples), copy_of(net)))
         state = combine.aggregate(state, updates)
     net.load_state_dict(state)
     return net
-
-
-def _copy(net: nn.Module) -> OrderedDict[str, Tensor]:
-    return OrderedDict((name, values.detach().clone()) for name, values in net.state_dict().items())
