@@ -41,7 +41,7 @@ class HubNetwork(FederateStack):
             s3_prefix_list=self.ask_s3_prefix_list(),
         )
         accept = Construct(self, "Accept")
-        for site in sites:
+        for site in sorted(sites, key=lambda site: site.id):
             # A peering within one account is accepted by CloudFormation without a role.
             if site.account != home.account:
                 self._accept_role(accept, federation, home, site)
