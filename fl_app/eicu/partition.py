@@ -76,7 +76,8 @@ def split(units: Sequence[Unit], shares: Mapping[str, float], seed: int) -> dict
     """Deal units to sides, so that each side's stays and deaths come near its share.
 
     Units come in a seeded order, the larger half first (so that the small ones even out what is left), and each goes
-    where it leaves the sides closest to their shares.
+    where it leaves the sides closest to their shares. Those without any stay come last and even out the hospitals. No
+    side stays empty while there are units.
 
     Raises:
         UnusableSplit: a side would get nothing.
@@ -84,7 +85,7 @@ def split(units: Sequence[Unit], shares: Mapping[str, float], seed: int) -> dict
     order = list(units)
     random.Random(seed).shuffle(order)  # noqa: S311 - a reproducible deal, not a secret
     median = sorted(unit.stays for unit in order)[len(order) // 2] if order else 0
-    order.sort(key=lambda unit: unit.stays < median)
+    order.sort(key=lambda unit: (not unit.stays, unit.stays < median))
     stays = max(1, sum(unit.stays for unit in order))
     deaths = max(1, sum(unit.deaths for unit in order))
     sides: dict[str, list[Unit]] = {side: [] for side in shares}
@@ -99,8 +100,11 @@ def split(units: Sequence[Unit], shares: Mapping[str, float], seed: int) -> dict
         both = zip(grown(side, unit), load[side], strict=True)
         return sum(share * ((new / share - 1) ** 2 - (old / share - 1) ** 2) for new, old in both)
 
-    for unit in order:
-        side = min(shares, key=lambda name: excess(name, unit))
+    for position, unit in enumerate(order):
+        empty = [side for side in sides if not sides[side]]
+        filled = sum(other.stays > 0 for other in order[position:])
+        open_sides = empty if empty and filled <= len(empty) else list(shares)
+        side = min(open_sides, key=lambda name: (excess(name, unit), len(sides[name]) / shares[name]))
         sides[side].append(unit)
         load[side] = grown(side, unit)
     for side, dealt in sides.items():

@@ -1,10 +1,16 @@
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "reference"))
+from fl_app.eicu.deal import deal
+from fl_app.eicu.synthetic import synthesize
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
+
+from fl_processes import Federation
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +23,29 @@ def demo() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def dealt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic release of 600 stays, dealt to two sites."""
+    root = tmp_path_factory.mktemp("eicu")
+    synthesize(root / "eicu", 600, seed=1)
+    deal(root / "eicu", root / "sites", ["hospital-a", "hospital-b"], seed=1)
+    return root / "sites"
+
+
+@pytest.fixture
+def federation(tmp_path: Path, dealt: Path) -> Iterator[Federation]:
+    """Two hospitals and an aggregator as processes, three rounds on the synthetic release."""
+    made = Federation(
+        tmp_path / "federation",
+        ("hospital-a", "hospital-b"),
+        rounds=3,
+        dataset={"name": "eicu", "options": {}},
+        model={"name": "logistic_regression", "options": {}},
+    )
+    for site in made.sites:
+        (made.root / site / "data").rmdir()
+        (made.root / site / "data").symlink_to(dealt / site)
+    yield made
+    made.end()

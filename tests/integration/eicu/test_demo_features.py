@@ -1,7 +1,7 @@
 """The open demo's features equal those of the plain reference, value by value; and their sums are written down here.
 
-The expected numbers below come from ``tests/reference/eicu_reference.py``, which shares no code with the application:
-``python tests/reference/eicu_reference.py DIR`` prints them.
+The expected numbers below come from ``tests/helpers/eicu_reference.py``, which shares no code with the application:
+``python tests/helpers/eicu_reference.py DIR`` prints them.
 """
 
 from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 from fl_app.eicu.deal import deal
 from fl_app.eicu.synthetic import synthesize
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "reference"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 
 @pytest.fixture(scope="session")

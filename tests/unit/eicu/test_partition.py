@@ -68,6 +68,15 @@ def test_hospitals_that_share_a_patient_are_one_unit_also_over_a_third() -> None
     assert units_of(patients, patients) == [Unit((10, 20, 30), 4, 4), Unit((40,), 1, 1)]
 
 
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_a_site_of_few_hospitals_still_holds_one_with_stays_out(number: int) -> None:
+    few = [Unit((hospital,), 5, 1) for hospital in range(number)] + [Unit((9,), 0, 0)]
+    for seed in range(5):
+        train, test = train_and_test(few, 0.1, seed, "hospital-a")
+        assert set(train) - {9}
+        assert set(test) - {9}
+
+
 def test_more_sites_than_units_is_refused() -> None:
     with pytest.raises(UnusableSplit, match="nothing is left for"):
         deal_to_sites(UNITS[:2], ["a", "b", "c"], 0, {})

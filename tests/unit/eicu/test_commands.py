@@ -1,0 +1,64 @@
+"""The command line: what it prints and how it ends; never a traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fl_app.eicu.__main__ import main
+
+
+def test_deal_says_what_each_site_got(synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["deal", "--source", str(synthetic), "--out", str(tmp_path / "sites"), "--sites", "north,south"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["north", "south"]
+    assert all("(synthetic)" in line for line in lines)
+
+
+def test_deal_honours_an_assignment(synthetic: Path, tmp_path: Path) -> None:
+    ids = pl.read_csv(synthetic / "patient.csv.gz")["hospitalid"].unique().sort().to_list()[:3]
+    arguments = ["deal", "--source", str(synthetic), "--out", str(tmp_path / "sites"), "--sites", "north,south"]
+    assert main([*arguments, "--assign", "north=" + ",".join(map(str, ids))]) == 0
+    assert json.loads((tmp_path / "sites" / "deal.json").read_text())["sites"]["north"]["hospitals"] == ids
+
+
+def test_synthesize_says_that_it_is_synthetic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["synthesize", "--out", str(tmp_path / "eicu"), "--stays", "20"]) == 0
+    assert capsys.readouterr().out.startswith("synthetic eICU: 20 stays")
+
+
+def test_a_fault_ends_with_code_2_and_its_reason_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["deal", "--source", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"), "--sites", "a,b"]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert "no such folder" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["deal", "--sites", "a,a"],
+        ["deal", "--sites", "a,../b"],
+        ["deal", "--sites", "a,b", "--assign", "a"],
+        ["deal", "--sites", "a,b", "--assign", "a=x"],
+        ["deal", "--sites", "a,b", "--test-share", "1"],
+        ["synthesize", "--stays", "0"],
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--out", "x", *(["--source", "x"] if arguments[0] == "deal" else [])])
+    assert caught.value.code == 2
+    assert repr(arguments[-1].split("=")[0])[:-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["deal", "synthesize", "vocabulary"])
+def test_help_has_an_example(command: str) -> None:
+    told = subprocess.run([sys.executable, "-m", "fl_app.eicu", command, "--help"], capture_output=True, text=True)
+    assert told.returncode == 0
+    assert f"Example: python -m fl_app.eicu {command}" in " ".join(told.stdout.split())
