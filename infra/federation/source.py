@@ -12,6 +12,7 @@ Path = tuple[str | int, ...]
 
 #: A federation of 125 sites has some 3,000 values; aliases can make far more out of a few lines.
 _MOST_VALUES = 100_000
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +120,29 @@ class _Walk:
     def _check_scalar(self, node: yaml.ScalarNode, path: Path, line: int) -> None:
         try:
             self._loader.construct_object(node)
-        except (ValueError, OverflowError) as error:
-            # What looks like a date or a number and is none: 2026-13-45.
+        except yaml.MarkedYAMLError:
+            raise
+        except Exception as error:
+            # What looks like a date or a number and is none, such as 2026-13-45: PyYAML lets anything through here.
             raise _Unreadable(
                 Fault(line, path, f"{node.value} cannot be read: {error}.", "Put it in quotes.")
             ) from None
 
     def _items(self, node: yaml.MappingNode, path: Path, above: frozenset[int]) -> Iterator[tuple[str, yaml.Node, int]]:
         seen: dict[str, int] = {}
-        for key_node, value in node.value:
+        own_line = self.lines[path]
+        # Merged values first: what the mapping says itself counts more, wherever in it the merge stands.
+        for key_node, value in sorted(node.value, key=lambda item: item[0].tag != _MERGE):
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise _Unreadable(Fault(line, path, "a key that is a list or a mapping.", "Keys are plain words."))
-            key = key_node.value
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _MERGE:
                 for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     self.visit(source, path, above, line)
+                self.lines[path] = own_line
                 continue
+            key = key_node.value
+            self._check_scalar(key_node, (*path, key), line)
             if key in seen:
                 self.faults.append(
                     Fault(line, (*path, key), f"stands here a second time, after line {seen[key]}.", "Once.")

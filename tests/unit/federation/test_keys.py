@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from infra.federation import fedml_words
 
@@ -77,8 +78,6 @@ def test_a_secret_is_refused_and_not_repeated(problems, data, path, value):
 
 
 def test_a_secret_in_a_comment_is_refused_on_its_line(problems, data):
-    import yaml
-
     text = yaml.safe_dump(data) + f"# was: {_AWS_KEY}\n"
     (problem,) = problems(text).values()
     assert problem.where.endswith(f":{len(text.splitlines())}")

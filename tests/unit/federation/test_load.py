@@ -161,6 +161,27 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
     assert load_federation(file).name == "eicu"
 
 
+def test_a_merged_value_is_found_where_it_is_written_and_an_own_one_where_that_is(problems, tmp_path):
+    text = EXAMPLE.replace("  - id: hospital-a\n", "  - &site\n    id: hospital-a\n    port: 1\n")
+    text = text.replace("  - id: hospital-b\n", "  - id: hospital-b\n    cidr: 8.8.0.0/16\n    <<: *site\n")
+    text = text.replace("    cidr: 10.20.0.0/16\n", "")
+    line = {content.strip(): number for number, content in enumerate(text.splitlines(), start=1)}
+    found = {place: problem.where.partition("  ")[0] for place, problem in problems(text).items()}
+    file = tmp_path / "federation.yaml"
+    assert found == {
+        "participants[0].port": f"{file}:{line['port: 1']}",
+        "participants[1].port": f"{file}:{line['port: 1']}",
+        "participants[1].cidr": f"{file}:{line['cidr: 8.8.0.0/16']}",
+    }
+
+
+@pytest.mark.parametrize("value", ["!!timestamp x", "!!bool x", "!!int ''", "!!float y", "2026-02-30"])
+def test_a_value_that_is_not_what_its_form_says_is_named_with_its_line(problems, value):
+    (problem,) = problems(EXAMPLE.replace("seed: 0", f"seed: {value}")).values()
+    assert "cannot be read" in problem.found
+    assert problem.allowed == "Put it in quotes."
+
+
 _SETTINGS = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

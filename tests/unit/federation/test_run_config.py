@@ -89,13 +89,14 @@ def test_a_site_has_no_roster_and_no_quorum(data):
     ("node", "rank", "role", "clients"), [("aggregator", 0, "server", 2), ("hospital-b", 1, "client", 1)]
 )
 def test_flattened_as_fedml_does_it_the_words_mean_what_fedml_means(data, node, rank, role, clients):
+    data["training"] |= {"rounds": 50, "epochs": 2, "batch_size": 64, "learning_rate": 0.003}
     args = flattened(files(data, node)["fedml_config.yaml"])
     assert (args["rank"], args["role"]) == (rank, role)
     assert args["client_num_in_total"] == args["client_num_per_round"] == args["worker_num"] == clients
     assert json.loads(args["client_id_list"]) == list(range(1, clients + 1))
     assert (args["dataset"], args["model"]) == ("eicu", "logistic_regression")
     assert (args["training_type"], args["scenario"], args["backend"]) == ("cross_silo", "horizontal", "GRPC")
-    assert (args["comm_round"], args["epochs"], args["batch_size"], args["learning_rate"]) == (50, 1, 32, 0.001)
+    assert (args["comm_round"], args["epochs"], args["batch_size"], args["learning_rate"]) == (50, 2, 64, 0.003)
     assert args["using_mlops"] is False
     assert args["run_id"] == "eicu"
 
