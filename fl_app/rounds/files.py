@@ -59,8 +59,12 @@ class RoundLines:
     """``rounds.jsonl``: one record a round, in order; a round that is run again takes the place of what was there."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file, less a line that a crash has torn."""
         self._path = path
-        self._last = max((_round_of(line) for line in _whole_lines(path)), default=-1)
+        lines = _whole_lines(path)
+        if path.exists():
+            write_atomically(path, b"".join(lines))
+        self._last = max((_round_of(line) for line in lines), default=-1)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record, durably, and drop those of its round and later ones.
@@ -88,7 +92,8 @@ class RoundLines:
 
 def _whole_lines(path: Path) -> list[bytes]:
     try:
-        return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        lines = path.read_bytes().splitlines(keepends=True)
+        return [line for line in lines if line.endswith(b"\n") and _round_of(line) >= 0]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -99,7 +104,7 @@ def _round_of(line: bytes) -> int:
     try:
         return int(json.loads(line)["round"])
     except (ValueError, KeyError, TypeError):
-        return 2**63
+        return -1
 
 
 def _sync_folder(folder: Path) -> None:
