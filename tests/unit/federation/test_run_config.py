@@ -10,6 +10,7 @@ import json
 import pytest
 import yaml
 
+from fl_app.config import read_config
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
 from infra.federation.run_config import run_files
@@ -140,3 +141,20 @@ def test_wandb_is_named_in_fedmls_words_and_never_with_a_key(data):
     assert (args["enable_wandb"], args["wandb_project"], args["wandb_entity"]) == (True, "p", "team")
     assert "wandb_key" not in args
     assert flattened(files(data, "hospital-a")["fedml_config.yaml"])["enable_wandb"] is False
+
+
+@pytest.mark.parametrize("node", ["aggregator", "hospital-a"])
+def test_the_application_reads_what_is_written_for_it(data, tmp_path, node):
+    data["policy"] = {"quorum": 1, "round_deadline_seconds": 90, "message_limit_mib": 8}
+    data["participants"][0] |= {"instance_type": "g5.12xlarge", "gpu_mapping": [0, 1]}
+    for name, text in files(data, node).items():
+        (tmp_path / name).write_text(text, "utf-8")
+    config = read_config(tmp_path)
+    assert (config.federation, config.node) == ("eicu", node)
+    assert str(config.aggregator) == "10.30.0.10:8890"
+    assert config.message_limit == 8 * 2**20
+    if node == "aggregator":
+        assert (config.role, config.roster, config.gpu_processes) == ("aggregator", ("hospital-a", "hospital-b"), (1,))
+        assert (config.policy.quorum, config.policy.deadline_seconds) == (1, 90)
+    else:
+        assert (config.role, config.roster, config.gpu_processes) == ("client", (), (0, 1))
