@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fl_app.eicu.cohort import read_patients
 from fl_app.eicu.deal import deal
+from fl_app.eicu.features import VARIANTS
+from fl_app.eicu.prepare import prepare
 from fl_app.eicu.synthetic import synthesize
 from fl_app.eicu.tables import Tables
 from fl_app.eicu.vocabulary import derive
@@ -54,6 +56,15 @@ def _synthesize(parsed: argparse.Namespace) -> None:
     print(f"synthetic eICU: {parsed.stays} stays, {rows} nurseCharting rows in {parsed.out}")
 
 
+def _prepare(parsed: argparse.Namespace) -> None:
+    prepared = prepare(parsed.source, parsed.out, parsed.variant)
+    manifest = prepared.manifest
+    print(
+        f"{'unchanged' if prepared.reused else 'prepared'}: {manifest['stays']} stays, {manifest['rows']} hourly rows "
+        f"({manifest['variant']}, {manifest['source']}) in {parsed.out}"
+    )
+
+
 def _vocabulary(parsed: argparse.Namespace) -> None:
     sys.stdout.write(derive(read_patients(Tables(parsed.source)), parsed.name))
 
@@ -95,6 +106,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--stays", type=_positive, default=2500, metavar="N", help="unit stays (default 2500)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     command.set_defaults(run=_synthesize)
+
+    command = _command(
+        commands,
+        "prepare",
+        "Reduce raw tables to hourly features in Parquet, with a manifest; does nothing if nothing changed.",
+        "prepare --source eicu-demo --out features --variant benchmark",
+    )
+    _source(command)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the three files")
+    command.add_argument("--variant", choices=sorted(VARIANTS), default="benchmark", help="default: benchmark")
+    command.set_defaults(run=_prepare)
 
     command = _command(
         commands,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,7 @@ def encode(
     ranges: Mapping[str, tuple[float, float]] = CLINICAL_RANGES,
     vocabulary: Vocabulary | None = None,
     layout: Layout = BENCHMARK,
+    indicators: Sequence[str] = (),
 ) -> Encoded:
     """Encode stays.
 
@@ -60,6 +61,7 @@ def encode(
         ranges: per numeric variable what scales to -1 and 1.
         vocabulary: the category ids; the fixed ones if left out.
         layout: the sizes.
+        indicators: further columns of ``rows``, taken as they are, after the 13 numbers.
 
     Returns:
         One sample per stay that has rows, in the order of ``rows``.
@@ -77,7 +79,8 @@ def encode(
     ids = np.zeros((stays.height * layout.hours, layout.categories), dtype=np.int64)
     ids[place] = words.ids(rows).to_numpy()
     values = np.zeros((stays.height * layout.hours, layout.numbers), dtype=np.float32)
-    values[place] = rows.select(_scaled(name, *ranges[name]) for name in NUMERIC).to_numpy()
+    numbers = [_scaled(name, *ranges[name]) for name in NUMERIC]
+    values[place] = rows.select(*numbers, *(pl.col(name).cast(pl.Float32) for name in indicators)).to_numpy()
     shape = (stays.height, layout.hours, -1)
     return Encoded(
         torch.from_numpy(ids).view(shape),

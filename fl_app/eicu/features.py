@@ -9,33 +9,50 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from fl_app.eicu import hourly
+from fl_app.eicu.clinical import FILLED, clinical_rows
 from fl_app.eicu.cohort import Cohort, Step, read_patients, select_cohort
 from fl_app.eicu.errors import EicuDataError, EmptyTable
 from fl_app.eicu.events import EVENT_SCHEMA, read_events
+from fl_app.eicu.representation import BENCHMARK, Layout
 from fl_app.eicu.tables import Tables
 
 STAYS_PER_BUCKET = 10_000
 EVENTS_IN_MEMORY = 4_000_000
-
-Reduce = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
     """The hourly rows of a cohort, and the cohort with every rule counted.
 
-    ``rows`` is (patientunitstayid, hour, hospitalid, the 20 variables), imputed and clipped, sorted by stay and hour.
-    ``cohort.stays`` holds the stays that have rows.
+    ``rows`` is (patientunitstayid, hour, hospitalid, the 20 variables, the variant's indicators), complete, sorted by
+    stay and hour. ``cohort.stays`` holds the stays that have rows.
     """
 
     rows: pl.DataFrame
     cohort: Cohort
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way from events to features.
+
+    ``reduce(events, stays)`` returns :attr:`Features.rows`; ``indicators`` are its columns beyond the 20 variables, and
+    ``layout`` the sizes of its samples.
+    """
+
+    reduce: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
+    indicators: tuple[str, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """Return the sizes of a sample."""
+        return replace(BENCHMARK, numbers=BENCHMARK.numbers + len(self.indicators))
 
 
 def benchmark_rows(events: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
@@ -44,13 +61,26 @@ def benchmark_rows(events: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     return hourly.impute_and_clip(hourly.with_patients(rows, stays))
 
 
-VARIANTS: dict[str, Reduce] = {"benchmark": benchmark_rows}
+VARIANTS = {"benchmark": Variant(benchmark_rows, ()), "clinical": Variant(clinical_rows, FILLED)}
 
 
 def hourly_features(
     tables: Tables, variant: str = "benchmark", *, in_memory: int = EVENTS_IN_MEMORY, scratch: Path | None = None
 ) -> Features:
-    """Read a release and reduce it to hourly features.
+    """Read a release and reduce it to hourly features, all in memory; see :func:`feature_parts`.
+
+    Raises:
+        EicuDataError: see :func:`feature_parts`; or nobody is left in the cohort.
+    """
+    cohort, parts = feature_parts(tables, variant, in_memory=in_memory, scratch=scratch)
+    rows = pl.concat(parts)
+    return Features(rows, with_rows(tables, cohort, rows["patientunitstayid"].unique()))
+
+
+def feature_parts(
+    tables: Tables, variant: str, *, in_memory: int = EVENTS_IN_MEMORY, scratch: Path | None = None
+) -> tuple[Cohort, Iterator[pl.DataFrame]]:
+    """Read a release and reduce it to hourly features part by part.
 
     Args:
         tables: the release; ``patient``, ``lab`` and ``nurseCharting`` are read.
@@ -58,27 +88,45 @@ def hourly_features(
         in_memory: how many events may be held before they go to disk.
         scratch: where to; the system's temporary folder if left out.
 
+    Returns:
+        The cohort by the patient table's rules, and its rows in parts of whole stays; in order over all parts.
+
     Raises:
         EicuDataError: a table is missing or broken, nobody is left in the cohort, or the disk is full.
     """
     cohort = select_cohort(read_patients(tables))
     if cohort.stays.is_empty():
-        raise EmptyTable(
-            f"{tables.folder}: no stay is left in the cohort: {_told(cohort.flow)}.",
-            remedy="`python -m fl_app.eicu describe` shows what each rule removed.",
-        )
-    reduce = VARIANTS[variant]
-    with _spool(read_events(tables, cohort.stays), cohort.stays.height, in_memory, scratch) as buckets:
-        rows = pl.concat([reduce(events, cohort.stays) for events in buckets]).sort("patientunitstayid", "hour")
-    stays = cohort.stays.join(rows.select("patientunitstayid").unique(), on="patientunitstayid", how="semi")
-    last = Step("15 to 200 hourly rows", cohort.stays.height - stays.height, stays.height)
-    flow = (*cohort.flow, last)
-    if stays.is_empty():
-        raise EmptyTable(
-            f"{tables.folder}: no stay is left in the cohort: {_told(flow)}.",
-            remedy="A stay needs 15 to 200 hours with charted values in nurseCharting or lab.",
-        )
-    return Features(rows, Cohort(stays.sort("patientunitstayid"), flow))
+        raise _nobody(tables, cohort.flow)
+    return cohort, _parts(tables, cohort.stays, VARIANTS[variant], in_memory, scratch)
+
+
+def with_rows(tables: Tables, cohort: Cohort, stays: pl.Series) -> Cohort:
+    """Return the cohort with its last rule, that a stay has 15 to 200 hourly rows.
+
+    Raises:
+        EmptyTable: nobody is left.
+    """
+    kept = cohort.stays.filter(pl.col("patientunitstayid").is_in(stays.implode()))
+    last = Step("15 to 200 hourly rows", cohort.stays.height - kept.height, kept.height)
+    if kept.is_empty():
+        raise _nobody(tables, (*cohort.flow, last))
+    return Cohort(kept, (*cohort.flow, last))
+
+
+def _parts(
+    tables: Tables, stays: pl.DataFrame, variant: Variant, in_memory: int, scratch: Path | None
+) -> Iterator[pl.DataFrame]:
+    with _spool(read_events(tables, stays), stays.height, in_memory, scratch) as buckets:
+        for events in buckets:
+            yield variant.reduce(events, stays)
+
+
+def _nobody(tables: Tables, flow: tuple[Step, ...]) -> EmptyTable:
+    told = ", ".join(f"{step.left} after '{step.rule}'" for step in flow)
+    return EmptyTable(
+        f"{tables.folder}: no stay is left in the cohort: {told}.",
+        remedy="A stay needs a known age, gender and outcome, and 15 to 200 hours with charted values.",
+    )
 
 
 @contextmanager
@@ -126,7 +174,3 @@ def _buckets(folder: Path, stays: int) -> Iterator[pl.DataFrame]:
             yield pl.concat([pl.read_parquet(part) for part in parts])
             for part in parts:
                 part.unlink()
-
-
-def _told(flow: tuple[Step, ...]) -> str:
-    return ", ".join(f"{step.left} after '{step.rule}'" for step in flow)

@@ -61,9 +61,7 @@ def hourly_rows(events: pl.DataFrame, *, shift: bool = True) -> pl.DataFrame:
     placed = (shift_glucose(single) if shift else single).filter(
         pl.col("item") < len(CHARTED), pl.col("value").is_not_null()
     )
-    # Integer division truncates toward zero by way of the absolute value: -59 // 60 would be -1.
-    hour = pl.col("minute").sign() * (pl.col("minute").abs() // 60)
-    placed = placed.with_columns(hour=hour.cast(pl.Int32))
+    placed = placed.with_columns(hour=hour_of(pl.col("minute")))
     last = placed.group_by(_HOUR).agg(pl.col("minute").max().alias("last"))
     at_last = pl.col("minute") == pl.col("last")
     values = (
@@ -75,7 +73,12 @@ def hourly_rows(events: pl.DataFrame, *, shift: bool = True) -> pl.DataFrame:
         )
         .select(*_HOUR, "item", value=pl.coalesce("charted", "mean"))
     )
-    return _wide(values).sort(_HOUR)
+    return wide(values).sort(_HOUR)
+
+
+def hour_of(minute: pl.Expr) -> pl.Expr:
+    """Return minute / 60 truncated toward zero; by way of the absolute value, since -59 // 60 would be -1."""
+    return (minute.sign() * (minute.abs() // 60)).cast(pl.Int32)
 
 
 def keep_usual_lengths(rows: pl.DataFrame) -> pl.DataFrame:
@@ -110,7 +113,8 @@ def with_patients(rows: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _wide(values: pl.DataFrame) -> pl.DataFrame:
+def wide(values: pl.DataFrame) -> pl.DataFrame:
+    """Turn (stay, hour, item, value) into a row per stay and hour with a column per item, null where there is none."""
     keys = values.select(_HOUR).unique(maintain_order=True)
     for code, variable in enumerate(CHARTED):
         one = values.filter(pl.col("item") == code).select(*_HOUR, pl.col("value").alias(variable.name))

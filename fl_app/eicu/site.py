@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fl_app.eicu.encode import Encoded, encode
 from fl_app.eicu.errors import EmptyTable, OneClassOnly
-from fl_app.eicu.features import hourly_features
+from fl_app.eicu.features import VARIANTS, hourly_features
 from fl_app.eicu.hospitals import HOSPITALS_FILE, SiteHospitals
 from fl_app.eicu.options import Options
 from fl_app.eicu.tables import Tables
@@ -60,4 +60,5 @@ def encode_folder(folder: Path, options: Options) -> Encoded:
     labels = stays.select("patientunitstayid", label=task.label())
     rows = features.rows.filter(task.uses()).join(labels, on="patientunitstayid", how="semi", maintain_order="left")
     ranges = CLINICAL_RANGES | {name: (low, high) for name, low, high in options.ranges}
-    return encode(rows, labels, ranges=ranges)
+    variant = VARIANTS[options.variant]
+    return encode(rows, labels, ranges=ranges, layout=variant.layout, indicators=variant.indicators)

@@ -7,7 +7,7 @@ and letter case. Reading is lazy; nothing is decompressed before :meth:`Table.co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -158,6 +158,10 @@ class Tables:
                 remedy="Keep one of them, so that it is clear which one counts.",
             )
         return Table(name, files[0])
+
+    def files(self, names: Iterable[str]) -> list[Path]:
+        """Return the tables' files; raises what :meth:`table` raises."""
+        return [self.table(name).path for name in names]
 
     def has(self, name: str) -> bool:
         """Say whether a table is there."""
