@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -155,17 +154,23 @@ def _tiles(results: Results) -> str:
 def _comparison_section(results: Results) -> str:
     if not results.comparison:
         return ""
-    places = [*results.sites, ALL_SITES]
-    bodies = []
-    for place in places:
-        rows = [row for row in results.comparison if row.tested_on == place]
-        cells = "".join(_comparison_row(row, len(rows) if number == 0 else 0) for number, row in enumerate(rows))
-        if cells:
-            bodies.append(f"<tbody>{cells}</tbody>")
-    head = "".join(
-        f'<th scope="col"{" class=text" if number < 2 else ""}>{name}</th>'
-        for number, name in enumerate(("Held-out data", "Model", "AUROC", "AUPRC", "Loss", "Samples", "Positives"))
+    counts_positives = any(row.positives is not None for row in results.comparison)
+    names = (
+        "Held-out data",
+        "Model",
+        "AUROC",
+        "AUPRC",
+        "Loss",
+        "Samples",
+        *(("Positives",) if counts_positives else ()),
     )
+    head = "".join(
+        f'<th scope="col"{" class=text" if number < 2 else ""}>{name}</th>' for number, name in enumerate(names)
+    )
+    bodies = []
+    for place in (*results.sites, ALL_SITES):
+        rows = [row for row in results.comparison if row.tested_on == place]
+        bodies += [f"<tbody>{_comparison_rows(rows, counts_positives)}</tbody>"] if rows else []
     caption = (
         "Every model on every site’s held-out data. Chance is 0.5 for AUROC and the share of positives for AUPRC; "
         "a lower loss is better."
@@ -180,13 +185,20 @@ def _comparison_section(results: Results) -> str:
     )
 
 
-def _comparison_row(row: Compared, spans: int) -> str:
-    place = f'<th scope="rowgroup" class="text place" rowspan="{spans}">{escape(place_name(row.tested_on))}</th>'
-    figures = (_figure(row.metrics.auroc), _figure(row.metrics.auprc), _figure(row.metrics.loss))
-    counts = tuple("–" if count is None else f"{count:,}" for count in (row.samples, row.positives))
-    cells = "".join(f"<td>{value}</td>" for value in (*figures, *counts))
-    mark = ' class="federated"' if row.model == FEDERATED else ""
-    return f'<tr{mark}>{place if spans else ""}<th scope="row">{escape(model_name(row.model))}</th>{cells}</tr>'
+def _comparison_rows(rows: Sequence[Compared], counts_positives: bool) -> str:
+    """Return the rows on one place's held-out data; the first carries the place for all of them."""
+    place = place_name(rows[0].tested_on)
+    text = f'<th scope="rowgroup" class="text place" rowspan="{len(rows)}">{escape(place)}</th>'
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [_figure(row.metrics.auroc), _figure(row.metrics.auprc), _figure(row.metrics.loss), _count(row.samples)]
+        cells += [_count(row.positives)] if counts_positives else []
+        mark = ' class="federated"' if row.model == FEDERATED else ""
+        name = f'<th scope="row">{escape(model_name(row.model))}</th>'
+        lines.append(
+            f"<tr{mark}>{text if number == 0 else ''}{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        )
+    return "".join(lines)
 
 
 def _rounds_section(results: Results) -> str:
@@ -210,10 +222,8 @@ def _rounds_section(results: Results) -> str:
 
 
 def _model_section(results: Results) -> str:
-    facts = {**_facts(results.study), **_facts(results.model), **_facts(results.summary)}
-    facts["Data"] = results.source or "not recorded"
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in facts.items()
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in _facts(results)
     )
     return (
         '<section aria-labelledby="made"><h2 id="made">How it was made</h2>'
@@ -250,17 +260,39 @@ def _scroll(table: str, name: str) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{table}</div>'
 
 
-def _facts(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a JSON object says, flat: names as words, nested objects in one line, in the file's order."""
-    facts = {}
-    for name, value in document.items():
-        text = _inline(value)
-        if text and name not in ("source", "sources"):
-            facts[re.sub(r"[_-]+", " ", name).capitalize()] = text
-    return facts
+#: What is told of a run: words, and the keys of the files that hold it, the first that has it counts.
+_FACTS = (
+    ("Federation", ("federation",)),
+    ("Data set", ("dataset",)),
+    ("Model", ("model",)),
+    ("Aggregation", ("aggregation",)),
+    ("Rounds", ("rounds",)),
+    ("Epochs per round", ("epochs_per_round",)),
+    ("Seed", ("seed",)),
+    ("Training samples", ("training_samples", "samples")),
+    ("Held-out samples", ("held_out_samples",)),
+    ("Wall time in seconds", ("seconds",)),
+    ("Finished at", ("finished_at",)),
+    ("Run", ("run",)),
+    ("Model, SHA-256", ("model_sha256", "sha256")),
+    ("Made with", ("versions",)),
+)
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """Return what the files say of the run, in words; what they do not say is left out."""
+    known = {**results.study, **results.model, **results.summary}
+    if results.model.get("options") and isinstance(known.get("model"), str):
+        known["model"] = {"name": known["model"], "options": results.model["options"]}
+    facts = [(words, next((text for key in keys if (text := _inline(known.get(key)))), "")) for words, keys in _FACTS]
+    return [("Data", results.source or "not recorded"), *((words, text) for words, text in facts if text)]
 
 
 def _inline(value: Any) -> str:
+    """Return a JSON value in one line; a plug-in, which is a name and its options, as ``name (option value)``."""
+    if isinstance(value, Mapping) and "name" in value:
+        options = _inline(value.get("options"))
+        return f"{value['name']} ({options})" if options else str(value["name"])
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {text}" for name, inner in value.items() if (text := _inline(inner)))
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -276,6 +308,10 @@ def _auroc(row: Compared | None) -> float | None:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def _duration(seconds: float) -> str:
