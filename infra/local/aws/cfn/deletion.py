@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from infra.local.aws.cfn.failures import HANDLER_ERRORS, event_reason, is_gone
+from infra.local.aws.cfn.failures import event_reason, is_gone
 from infra.local.aws.cfn.graph import in_order, needed_by
 from infra.local.aws.cfn.stack import Resource, Stack, now
 from infra.local.aws.resources.base import Call, Handler
@@ -35,7 +35,7 @@ class Remover:
             if policy == "Snapshot":
                 handler.snapshot(call, physical)
             handler.delete(call, physical, resource.properties)
-        except HANDLER_ERRORS as error:
+        except Exception as error:
             if not is_gone(error):
                 resource.status, resource.reason = "DELETE_FAILED", event_reason(kind, error)
                 resource.changed = now()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 import uuid
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.aws.cfn.errors import CloudFormationError, ResourceFailure
-
-#: What resource handlers raise when they fail; anything else is a fault of the emulator.
-HANDLER_ERRORS = (ClientError, BotoCoreError, ResourceFailure, CloudFormationError)
 
 
 def event_reason(resource_type: str, error: Exception) -> str:
@@ -24,7 +22,11 @@ def event_reason(resource_type: str, error: Exception) -> str:
     message, code = str(error), "InvalidRequest"
     if isinstance(error, ResourceFailure):
         code = error.code
-    elif isinstance(error, ClientError):
+    elif not isinstance(error, (ClientError, BotoCoreError)):
+        # A fault of the emulator: it ends in a failed resource like any other, and the log says where it came from.
+        traceback.print_exception(error)
+        message, code = f"Loopback AWS failed: {error!r}", "InternalFailure"
+    if isinstance(error, ClientError):
         answer = error.response
         service = resource_type.split("::")[1].capitalize()
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)

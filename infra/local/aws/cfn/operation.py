@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from infra.local.aws.cfn.deletion import MakeCall, Remover
 from infra.local.aws.cfn.errors import CloudFormationError, ResourceFailure
-from infra.local.aws.cfn.failures import HANDLER_ERRORS, event_reason
+from infra.local.aws.cfn.failures import event_reason
 from infra.local.aws.cfn.functions import KNOWN_AFTER_APPLY, Resolver
 from infra.local.aws.cfn.graph import creation_order, dependencies
 from infra.local.aws.cfn.parameters import Parameter
@@ -118,7 +118,7 @@ class Operation:
             problems = handler.schema.problems(properties)
             if problems:
                 raise ResourceFailure(f"Properties validation failed for resource {name} with message: {problems[0]}")
-        except HANDLER_ERRORS as error:
+        except Exception as error:
             self._resource_failed(definition, current, error)
         if current is None:
             self._create(definition, handler, properties, None)
@@ -143,7 +143,7 @@ class Operation:
         call = self._make_call(self._stack, name)
         try:
             made = handler.create(call, properties)
-        except HANDLER_ERRORS as error:
+        except Exception as error:
             if call.half_made is not None:
                 half = self._resource(definition, properties, call.half_made, call.half_made, {})
                 half.status = "CREATE_FAILED"
@@ -191,7 +191,7 @@ class Operation:
             changed = handler.update(
                 self._make_call(self._stack, name), current.physical_id, current.properties, properties
             )
-        except HANDLER_ERRORS as error:
+        except Exception as error:
             wanted.status = "UPDATE_FAILED"
             self._resource_failed(definition, current, error)
         wanted.attributes = {**current.attributes, **changed}
@@ -307,7 +307,7 @@ class Operation:
         stack.record(name, physical, before.type, "UPDATE_IN_PROGRESS")
         try:
             handler.update(self._make_call(stack, name), physical, present.properties, before.properties)
-        except HANDLER_ERRORS as error:
+        except Exception as error:
             stack.record(name, physical, before.type, "UPDATE_FAILED", event_reason(before.type, error))
             return False
         stack.resources[name] = before

@@ -120,11 +120,13 @@ def plan(
     replaced: set[str] = set()
     for name in order:
         definition = template.resources[name]
+        resolver = make_resolver(frozenset(replaced))
         if name not in existing:
+            # What cannot be resolved, an import of nothing for one, is found here and not in the middle of the work.
+            desired_properties(definition, handlers[definition.type], resolver, stack_tags)
             changes.append(Change("Add", name, definition.type))
             replaced.add(name)
             continue
-        resolver = make_resolver(frozenset(replaced))
         change = _modification(definition, existing[name], handlers, resolver, stack_tags)
         if change is not None:
             changes.append(change)

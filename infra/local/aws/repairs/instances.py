@@ -1,18 +1,16 @@
-"""Instances: launching, terminating and attaching volumes leave behind what they leave behind on AWS."""
+"""Instances: launching and terminating leave behind what they leave behind on AWS."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models.elastic_block_store import EBSBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 
 
 def repair() -> None:
     """Refuse what is in use, and free what a terminated instance held."""
     run, terminate = InstanceBackend.run_instances, Instance.terminate
-    attach = EBSBackend.attach_volume
 
     def run_instances(self: Any, image_id: str, count: int, *args: Any, **kwargs: Any) -> Any:
         """Refuse interfaces that are missing or attached before anything is made: moto keeps a half-made instance."""
@@ -22,8 +20,6 @@ def repair() -> None:
                 if interface.instance is not None:
                     raise EC2ClientError("InvalidNetworkInterface.InUse", f"Interface: [{interface.id}] in use.")
                 spec.setdefault("SubnetId", interface.subnet.id)
-                spec.setdefault("PrivateIpAddress", interface.private_ip_address)
-                interface.subnet.del_subnet_ip(interface.private_ip_address)
                 # An interface given by id stays when its instance goes, unless the request says otherwise.
                 interface.delete_on_termination = spec.get("DeleteOnTermination") is True
         reservations = set(self.reservations)
@@ -49,17 +45,6 @@ def repair() -> None:
             self.detach_eni(nic)
         return previous
 
-    def attach_volume(self: Any, volume_id: str, instance_id: str, *args: Any, **kwargs: Any) -> Any:
-        volume, instance = self.get_volume(volume_id), self.get_instance(instance_id)
-        if volume.attachment is not None:
-            raise EC2ClientError("VolumeInUse", f"{volume_id} is already attached to an instance")
-        if volume.zone.name != instance.placement.zone:
-            raise EC2ClientError(
-                "InvalidVolume.ZoneMismatch",
-                f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'",
-            )
-        return attach(self, volume_id, instance_id, *args, **kwargs)
-
     for name in (
         "private_ip_address",
         "private_dns_name",
@@ -70,7 +55,6 @@ def repair() -> None:
         setattr(Instance, name, _until_terminated(getattr(Instance, name)))
     InstanceBackend.run_instances = run_instances
     Instance.terminate = terminate_instance
-    EBSBackend.attach_volume = attach_volume
 
 
 def _until_terminated(told: property) -> property:

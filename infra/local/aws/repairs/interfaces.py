@@ -12,6 +12,7 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.instances import Instance
+from moto.ec2.models.subnets import Subnet
 
 #: AWS keeps the first four addresses of a subnet and the last.
 _RESERVED_FIRST, _RESERVED_LAST = 4, 1
@@ -74,6 +75,11 @@ def repair() -> None:
             raise EC2ClientError("InvalidNetworkInterface.InUse", f"Interface: [{eni.id}] in use.")
         return attach(self, eni, device_index)
 
+    def request_ip(self: Any, address: str, instance: Any) -> None:
+        _check_address(self.ec2_backend, self, address)
+
+    Subnet.request_ip = request_ip
+    Subnet.get_available_subnet_ip = lambda self, instance: free_address(self.ec2_backend, self)
     NetworkInterfaceBackend.create_network_interface = create_network_interface
     NetworkInterfaceBackend.delete_network_interface = delete_network_interface
     Instance.attach_eni = attach_eni

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from moto.ec2.exceptions import DependencyViolationError
+from moto.ec2.models import vpcs
 from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
-
-from infra.local.aws.repairs.interfaces import free_address
 
 
 def repair() -> None:
@@ -43,10 +42,6 @@ def repair() -> None:
         groups = [self.get_security_group_from_id(group) for group in kwargs.get("security_group_ids") or ()]
         for interface_id in endpoint.network_interface_ids or ():
             interface = self.enis[interface_id]
-            interface.private_ip_addresses.clear()
-            address = free_address(self, interface.subnet)
-            interface.private_ip_address = address
-            interface.private_ip_addresses.append({"Primary": True, "PrivateIpAddress": address})
             interface.description = f"VPC Endpoint Interface {endpoint.id}"
             interface.requester_managed = True
             interface.status = "in-use"
@@ -54,6 +49,8 @@ def repair() -> None:
                 interface._group_set = groups
         return endpoint
 
+    # moto draws an endpoint's address from anywhere; without one, the interface gets a free address of its subnet.
+    vpcs.random_private_ip = lambda: None
     SubnetBackend.delete_subnet = delete_subnet_unused
     VPCBackend.delete_vpc = delete_vpc_unused
     VPCBackend.create_vpc_endpoint = create_vpc_endpoint

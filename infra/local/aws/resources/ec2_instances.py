@@ -85,7 +85,8 @@ class Instance(Handler):
             if "InstanceType" in stopping:
                 change(InstanceId=physical_id, InstanceType={"Value": new["InstanceType"]})
             if "UserData" in stopping:
-                change(InstanceId=physical_id, UserData={"Value": base64.b64decode(new.get("UserData", ""))})
+                # moto wants the text still encoded here, unlike RunInstances.
+                change(InstanceId=physical_id, UserData={"Value": new.get("UserData", "").encode()})
             ec2.start_instances(InstanceIds=[physical_id])
         if "SecurityGroupIds" in changed:
             ec2.modify_instance_attribute(InstanceId=physical_id, Groups=new["SecurityGroupIds"])

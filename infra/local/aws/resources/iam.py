@@ -58,7 +58,9 @@ class Role(Handler):
         for name in ("MaxSessionDuration", "PermissionsBoundary"):
             if old.get(name) != new.get(name):
                 raise ResourceFailure(f"An update of {name} is not implemented on loopback AWS", code="NotUpdatable")
-        iam.update_assume_role_policy(RoleName=physical_id, PolicyDocument=document(new["AssumeRolePolicyDocument"]))
+        trust = document(new["AssumeRolePolicyDocument"])
+        if trust != document(old["AssumeRolePolicyDocument"]):
+            iam.update_assume_role_policy(RoleName=physical_id, PolicyDocument=trust)
         if new.get("Description") != old.get("Description"):
             iam.update_role(RoleName=physical_id, Description=new.get("Description", ""))
         had, wanted = set(old.get("ManagedPolicyArns", [])), set(new.get("ManagedPolicyArns", []))

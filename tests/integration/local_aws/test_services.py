@@ -1,0 +1,181 @@
+"""The other resource types: each is made, found through its service, changed, and gone after deletion."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from stack_templates import parameter, subnet, template, vpc
+
+TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+READ = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+
+
+def test_a_private_bucket_over_tls_only_is_usable_by_its_owner(account: Any) -> None:
+    tls = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [{"Fn::GetAtt": ["Bucket", "Arn"]}, {"Fn::Sub": "${Bucket.Arn}/*"}],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    properties = {
+        "VersioningConfiguration": {"Status": "Enabled"},
+        "PublicAccessBlockConfiguration": {"BlockPublicAcls": "true", "BlockPublicPolicy": True},
+        "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+    }
+    policy = {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": {"Version": "2012-10-17", "Statement": [tls]}}
+    body = template(
+        {"Name": {"Value": {"Ref": "Bucket"}}},
+        Bucket={"Type": "AWS::S3::Bucket", "Properties": properties},
+        Policy={"Type": "AWS::S3::BucketPolicy", "Properties": policy},
+    )
+    assert account.create("s", body) == "CREATE_COMPLETE"
+    s3, name = account.client("s3"), account.outputs("s")["Name"]
+    s3.put_object(Bucket=name, Key="k", Body=b"v")
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    assert account.delete("s") == "DELETE_FAILED"
+    assert "not empty" in account.reason("s", "Bucket", "DELETE_FAILED")
+
+
+def test_a_policy_that_denies_without_condition_does_deny(account: Any) -> None:
+    s3, name = account.client("s3"), f"shut-{account.id}"
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="k", Body=b"v")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{name}/*"}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Statement": [deny]}))
+    with pytest.raises(ClientError, match="Forbidden"):
+        s3.get_object(Bucket=name, Key="k")
+
+
+def test_a_role_with_its_profile_and_policies_comes_and_goes(account: Any) -> None:
+    def body(action: str) -> dict[str, Any]:
+        inline = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
+        role = {
+            "RoleName": "node",
+            "AssumeRolePolicyDocument": TRUST,
+            "Policies": [{"PolicyName": "own", "PolicyDocument": inline}],
+            "ManagedPolicyArns": [{"Ref": "Managed"}],
+        }
+        policy = {"PolicyName": "more", "PolicyDocument": READ, "Roles": [{"Ref": "Role"}]}
+        return template(
+            Role={"Type": "AWS::IAM::Role", "Properties": role},
+            Policy={"Type": "AWS::IAM::Policy", "Properties": policy},
+            Managed={"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": READ}},
+            Profile={"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": "Role"}]}},
+        )
+
+    iam = account.client("iam")
+    assert account.create("s", body("s3:ListBucket")) == "CREATE_COMPLETE"
+    assert sorted(iam.list_role_policies(RoleName="node")["PolicyNames"]) == ["more", "own"]
+    assert len(iam.list_instance_profiles_for_role(RoleName="node")["InstanceProfiles"]) == 1
+    assert account.update("s", body("s3:PutObject")) == "UPDATE_COMPLETE"
+    told = iam.get_role_policy(RoleName="node", PolicyName="own")["PolicyDocument"]
+    assert told["Statement"][0]["Action"] == "s3:PutObject"
+    assert account.delete("s") == "DELETE_COMPLETE"
+    assert iam.list_roles()["Roles"] == []
+    assert iam.list_policies(Scope="Local")["Policies"] == []
+    assert iam.list_instance_profiles()["InstanceProfiles"] == []
+
+
+def test_log_group_parameter_secret_and_key_come_and_go(account: Any) -> None:
+    def body(days: int, value: str) -> dict[str, Any]:
+        log = {"LogGroupName": "/federate/x", "RetentionInDays": days}
+        secret = {"Name": "federate/x", "GenerateSecretString": {"PasswordLength": 40, "ExcludePunctuation": True}}
+        alias = {"AliasName": "alias/x", "TargetKeyId": {"Ref": "Key"}}
+        return template(
+            Log={"Type": "AWS::Logs::LogGroup", "Properties": log},
+            Name=parameter(value, Name="/federate/x"),
+            Secret={"Type": "AWS::SecretsManager::Secret", "Properties": secret},
+            Key={"Type": "AWS::KMS::Key", "Properties": {"EnableKeyRotation": True}},
+            Alias={"Type": "AWS::KMS::Alias", "Properties": alias},
+            Note={"Type": "AWS::CDK::Metadata", "Properties": {"Analytics": "v2:x"}},
+        )
+
+    assert account.create("s", body(30, "one")) == "CREATE_COMPLETE"
+    assert account.update("s", body(90, "two")) == "UPDATE_COMPLETE"
+    (group,) = account.client("logs").describe_log_groups()["logGroups"]
+    assert group["retentionInDays"] == 90
+    assert account.client("ssm").get_parameter(Name="/federate/x")["Parameter"]["Value"] == "two"
+    secret = account.client("secretsmanager").get_secret_value(SecretId="federate/x")["SecretString"]
+    assert len(secret) == 40
+    assert account.delete("s") == "DELETE_COMPLETE"
+    assert account.client("logs").describe_log_groups()["logGroups"] == []
+    assert account.client("secretsmanager").list_secrets()["SecretList"] == []
+    aliases = account.client("kms").list_aliases()["Aliases"]
+    assert [alias for alias in aliases if not alias["AliasName"].startswith("alias/aws/")] == []
+
+
+def test_endpoints_stand_in_their_subnet_with_their_group_and_go_again(account: Any) -> None:
+    group = {"GroupDescription": "endpoints", "VpcId": {"Ref": "Vpc"}}
+    interface = {
+        "VpcId": {"Ref": "Vpc"},
+        "VpcEndpointType": "Interface",
+        "ServiceName": "com.amazonaws.us-east-1.ssm",
+        "SubnetIds": [{"Ref": "Subnet"}],
+        "SecurityGroupIds": [{"Fn::GetAtt": ["Group", "GroupId"]}],
+        "PrivateDnsEnabled": True,
+    }
+    gateway = {
+        "VpcId": {"Ref": "Vpc"},
+        "VpcEndpointType": "Gateway",
+        "ServiceName": "com.amazonaws.us-east-1.s3",
+        "RouteTableIds": [{"Ref": "Table"}],
+    }
+    body = template(
+        {"Group": {"Value": {"Ref": "Group"}}, "Table": {"Value": {"Ref": "Table"}}},
+        Vpc=vpc(EnableDnsSupport=True, EnableDnsHostnames=True),
+        Subnet=subnet(),
+        Table={"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": {"Ref": "Vpc"}}},
+        Group={"Type": "AWS::EC2::SecurityGroup", "Properties": group},
+        Ssm={"Type": "AWS::EC2::VPCEndpoint", "Properties": interface},
+        S3={"Type": "AWS::EC2::VPCEndpoint", "Properties": gateway},
+    )
+    assert account.create("s", body) == "CREATE_COMPLETE"
+    ec2 = account.client("ec2")
+    (own,) = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    assert own["PrivateIpAddress"].startswith("10.10.0.")
+    assert [item["GroupId"] for item in own["Groups"]] == [account.outputs("s")["Group"]]
+    routes = ec2.describe_route_tables(RouteTableIds=[account.outputs("s")["Table"]])["RouteTables"][0]["Routes"]
+    assert any(route.get("GatewayId", "").startswith("vpce-") for route in routes)
+    assert account.delete("s") == "DELETE_COMPLETE"
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+def test_rules_of_a_group_are_changed_in_place(account: Any) -> None:
+    def body(port: int) -> dict[str, Any]:
+        egress = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIp": "10.30.0.10/32"}]
+        group = {"GroupDescription": "node", "VpcId": {"Ref": "Vpc"}, "SecurityGroupEgress": egress}
+        return template(
+            {"Id": {"Value": {"Ref": "Group"}}},
+            Vpc=vpc(),
+            Group={"Type": "AWS::EC2::SecurityGroup", "Properties": group},
+        )
+
+    def allowed() -> list[tuple[int, str]]:
+        told = account.client("ec2").describe_security_groups(GroupIds=[account.outputs("s")["Id"]])
+        rules = told["SecurityGroups"][0]["IpPermissionsEgress"]
+        return [(rule["FromPort"], rule["IpRanges"][0]["CidrIp"]) for rule in rules]
+
+    account.create("s", body(8890))
+    assert allowed() == [(8890, "10.30.0.10/32")]
+    assert account.update("s", body(9000)) == "UPDATE_COMPLETE"
+    assert allowed() == [(9000, "10.30.0.10/32")]
+
+
+def test_a_group_that_an_interface_uses_is_not_deleted(account: Any) -> None:
+    account.create("s", template({"Subnet": {"Value": {"Ref": "Subnet"}}}, Vpc=vpc(), Subnet=subnet()))
+    ec2 = account.client("ec2")
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=account.vpcs()[0])["GroupId"]
+    ec2.create_network_interface(SubnetId=account.outputs("s")["Subnet"], Groups=[group])
+    with pytest.raises(ClientError, match="has a dependent object"):
+        ec2.delete_security_group(GroupId=group)
+
+
+def test_the_image_parameters_of_aws_name_images_that_exist(account: Any) -> None:
+    name = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+    image = account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    assert account.client("ec2").describe_images(ImageIds=[image])["Images"][0]["State"] == "available"
