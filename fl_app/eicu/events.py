@@ -9,8 +9,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from fl_app.eicu.errors import UnreadableTable
 from fl_app.eicu.tables import Kind, Table, Tables
 from fl_app.eicu.variables import CHART_LABELS, CHART_NAMES, ITEM, LAB_ITEMS, OTHER_ITEM
+
+FARTHEST_MINUTE = 2**25 - 1
+"""63 years. An offset beyond it is a fault of the data; within it, a stay's minute fits the reduction's sort key."""
 
 EVENT_SCHEMA = {"stay": pl.UInt32(), "minute": pl.Int32(), "item": pl.UInt8(), "value": pl.Float64()}
 
@@ -48,20 +52,29 @@ def read_events(tables: Tables, stays: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _batches(table: Table, events: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     table.require_rows()
     mine = events.drop_nulls(["patientunitstayid", "minute"]).join(known, on="patientunitstayid", how="inner")
-    yield from table.batches(mine.select(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()))
+    for batch in table.batches(mine.select(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items())):
+        extremes = [batch["minute"].min(), batch["minute"].max()]
+        for minute in extremes:
+            if isinstance(minute, int) and abs(minute) > FARTHEST_MINUTE:
+                raise UnreadableTable(
+                    f"{table.path}: an offset of {minute} minutes is {abs(minute) // 525_600} years from admission.",
+                    remedy="Offsets are minutes from unit admission; correct or remove the row.",
+                )
+        yield batch
 
 
 def _lab_events(table: Table) -> pl.LazyFrame:
+    codes = {name: ITEM[item] for name, item in LAB_ITEMS.items()}
     rows = table.scan(
         {
             "patientunitstayid": Kind.ID,
             "labresultoffset": Kind.MINUTE,
             "labname": Kind.TEXT,
             "labresult": Kind.NUMBER,
-        }
+        },
+        where=pl.col("labname").is_in(list(codes)),
     )
-    codes = {name: ITEM[item] for name, item in LAB_ITEMS.items()}
-    return rows.filter(pl.col("labname").is_in(list(codes))).select(
+    return rows.select(
         "patientunitstayid",
         minute="labresultoffset",
         item=pl.col("labname").replace_strict(codes, default=None, return_dtype=pl.UInt8),
@@ -75,6 +88,7 @@ def _charting_events(table: Table) -> pl.LazyFrame:
     A row whose name is none of the 14 items stays as ``OTHER_ITEM``: the benchmark keeps its minute as a row of the
     stay's series, which is what its glucose shift counts.
     """
+    label, name = pl.col("nursingchartcelltypevallabel"), pl.col("nursingchartcelltypevalname")
     rows = table.scan(
         {
             "patientunitstayid": Kind.ID,
@@ -82,10 +96,9 @@ def _charting_events(table: Table) -> pl.LazyFrame:
             "nursingchartcelltypevallabel": Kind.TEXT,
             "nursingchartcelltypevalname": Kind.TEXT,
             "nursingchartvalue": Kind.NUMBER,
-        }
+        },
+        where=label.is_in(CHART_LABELS) | name.is_in(CHART_NAMES),
     )
-    label, name = pl.col("nursingchartcelltypevallabel"), pl.col("nursingchartcelltypevalname")
-    selected = rows.filter(label.is_in(CHART_LABELS) | name.is_in(CHART_NAMES))
     charted = pl.when(name == "Value").then(label).otherwise(name)
     item = (
         pl.when(label == "Arterial Line MAP (mmHg)")
@@ -93,7 +106,7 @@ def _charting_events(table: Table) -> pl.LazyFrame:
         .otherwise(charted.replace_strict(_CODE_OF_NAME, default=OTHER_ITEM, return_dtype=pl.UInt8))
     )
     value = pl.col("nursingchartvalue")
-    return selected.select(
+    return rows.select(
         "patientunitstayid",
         minute="nursingchartoffset",
         item=item,

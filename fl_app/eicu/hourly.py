@@ -9,37 +9,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from fl_app.eicu.variables import AT_ADMISSION, CHARTED, ITEM, VARIABLES
+from fl_app.eicu.reduction import hourly_table, one_value_per_minute, shift_glucose
+from fl_app.eicu.variables import AT_ADMISSION, CHARTED, VARIABLES
 
 MIN_ROWS, MAX_ROWS = 15, 200
-_SERIES = ["stay", "minute"]
 _HOUR = ["stay", "hour"]
-
-
-def one_value_per_minute(events: pl.DataFrame) -> pl.DataFrame:
-    """Keep, per stay, minute and item, the last value after sorting, where missing sorts last.
-
-    So it is the largest value, or missing if any of them is missing.
-    """
-    value = pl.when(pl.col("value").null_count() == 0).then(pl.col("value").max())
-    return events.group_by("stay", "minute", "item").agg(value.alias("value"))
-
-
-def shift_glucose(events: pl.DataFrame) -> pl.DataFrame:
-    """Move every glucose to the minute before it at which the stay has any row; the first one of a stay is lost.
-
-    A minute counts even if all that was charted in it is missing or is no item of the benchmark.
-    """
-    minutes = events.select(_SERIES).unique().sort(_SERIES)
-    before = minutes.with_columns(earlier=pl.col("minute").shift(1).over("stay"))
-    glucose = pl.col("item") == ITEM["glucose"]
-    moved = (
-        events.filter(glucose & pl.col("value").is_not_null())
-        .join(before, on=_SERIES)
-        .drop_nulls("earlier")
-        .select("stay", pl.col("earlier").alias("minute"), "item", "value")
-    )
-    return pl.concat([events.filter(~glucose), moved])
 
 
 def hourly_rows(events: pl.DataFrame, *, shift: bool = True) -> pl.DataFrame:
@@ -57,23 +31,10 @@ def hourly_rows(events: pl.DataFrame, *, shift: bool = True) -> pl.DataFrame:
 
     Source: Sheikhalishahi et al., PLOS ONE 2020, section "Data preprocessing", and the code published with it.
     """
-    single = one_value_per_minute(events)
-    placed = (shift_glucose(single) if shift else single).filter(
-        pl.col("item") < len(CHARTED), pl.col("value").is_not_null()
-    )
-    placed = placed.with_columns(hour=hour_of(pl.col("minute")))
-    last = placed.group_by(_HOUR).agg(pl.col("minute").max().alias("last"))
-    at_last = pl.col("minute") == pl.col("last")
-    values = (
-        placed.join(last, on=_HOUR)
-        .group_by([*_HOUR, "item"])
-        .agg(
-            charted=pl.col("value").filter(at_last).first(),
-            mean=pl.col("value").mean(),
-        )
-        .select(*_HOUR, "item", value=pl.coalesce("charted", "mean"))
-    )
-    return wide(values).sort(_HOUR)
+    if events.is_empty():
+        return pl.DataFrame(schema={"stay": pl.UInt32, "hour": pl.Int32} | {v.name: pl.Float64 for v in CHARTED})
+    charted = one_value_per_minute(events)
+    return hourly_table(shift_glucose(charted) if shift else charted)
 
 
 def hour_of(minute: pl.Expr) -> pl.Expr:

@@ -34,6 +34,10 @@ class Kind(Enum):
     NUMBER = "number"
 
 
+_WHOLE = {Kind.ID: pl.Int64, Kind.MINUTE: pl.Int32}
+_PLAIN = re.compile(r"[+-]?[0-9]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table's file."""
@@ -41,8 +45,12 @@ class Table:
     name: str
     path: Path
 
-    def scan(self, columns: Mapping[str, Kind]) -> pl.LazyFrame:
+    def scan(self, columns: Mapping[str, Kind], where: pl.Expr | None = None) -> pl.LazyFrame:
         """Return these columns, lower-case and typed, without reading any row yet.
+
+        Args:
+            columns: by lower-case name.
+            where: rows to keep, by their TEXT columns as they stand; typing the others is spared.
 
         Raises:
             MissingColumn: a column is not there, or twice.
@@ -56,9 +64,24 @@ class Table:
                 f"{self.path}: no column {', '.join(missing)}; found {', '.join(schema.names())}.",
                 remedy=f"Export the table {self.name} with all columns of the release.",
             )
-        return frame.select(
-            _typed(pl.col(found[column]), schema[found[column]], kind).alias(column) for column, kind in columns.items()
-        )
+        frame = self._with_whole_numbers(frame, {found[column]: kind for column, kind in columns.items()})
+        schema = frame.collect_schema()
+        picked = frame.select(pl.col(found[column]).alias(column) for column in columns)
+        if where is not None:
+            picked = picked.filter(where)
+        return picked.select(_typed(column, schema[found[column]], kind) for column, kind in columns.items())
+
+    def _with_whole_numbers(self, frame: pl.LazyFrame, kinds: Mapping[str, Kind]) -> pl.LazyFrame:
+        """Let a CSV file's reader itself parse the whole numbers, which is fast; if they are written plainly.
+
+        A file whose first rows have ``7.0`` or quotes for 7, as some tools write, is read as text and converted.
+        """
+        types = {column: _WHOLE[kind] for column, kind in kinds.items() if kind in _WHOLE}
+        if self.path.name.lower().endswith(".parquet") or not types:
+            return frame
+        first = self.collect(frame.select(list(types)).head(100))
+        plain = all(value is None or _PLAIN.fullmatch(value) for row in first.iter_rows() for value in row)
+        return pl.scan_csv(self.path, infer_schema=False, schema_overrides=types) if plain else frame
 
     def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
         """Run a query over this table's scan.
@@ -118,15 +141,15 @@ class Table:
             raise EmptyTable(
                 f"{self.path}: the file is empty.", remedy="Export or download the table again."
             ) from error
-        except pl.exceptions.InvalidOperationError as error:
-            raise UnreadableTable(
-                f"{self.path}: {_first_line(error)}",
-                remedy="Ids and offsets must be whole numbers (ids 64 bits, offsets in minutes 32 bits).",
-            ) from error
         except (pl.exceptions.PolarsError, OSError) as error:
+            if not isinstance(error, pl.exceptions.InvalidOperationError) and "as dtype `i" not in str(error):
+                raise UnreadableTable(
+                    f"{self.path}: cannot be read: {_first_line(error)}.",
+                    remedy="Is the file complete, and UTF-8? Compare its SHA-256 sum, then get it again.",
+                ) from error
             raise UnreadableTable(
-                f"{self.path}: cannot be read: {_first_line(error)}.",
-                remedy="Is the file complete, and UTF-8? Compare its SHA-256 sum, then export or download it again.",
+                f"{self.path}: {_first_line(error)}.",
+                remedy="Ids and offsets must be whole numbers (ids 64 bits, offsets in minutes 32 bits).",
             ) from error
 
 
@@ -172,17 +195,17 @@ class Tables:
         return sorted(path for path in self.folder.iterdir() if path.name.lower() in wanted)
 
 
-def _typed(column: pl.Expr, dtype: pl.DataType, kind: Kind) -> pl.Expr:
+def _typed(name: str, dtype: pl.DataType, kind: Kind) -> pl.Expr:
+    column = pl.col(name)
     text = column if dtype == pl.String else column.cast(pl.String)
     if kind is Kind.TEXT:
         return text.replace("", None)
     if kind is Kind.NUMBER:
         number = (text.str.strip_chars() if dtype == pl.String else column).cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)
-    target = pl.Int64 if kind is Kind.ID else pl.Int32
     if dtype.is_integer():
-        return column.cast(target)
-    return text.str.strip_chars().str.strip_suffix(".0").replace("", None).cast(target)
+        return column.cast(_WHOLE[kind])
+    return text.str.strip_chars().str.strip_suffix(".0").replace("", None).cast(_WHOLE[kind])
 
 
 def _first_line(error: Exception) -> str:
