@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -165,6 +166,14 @@ def test_the_digits_are_dealt_the_same_way_each_time(run: Run, tmp_path: Path) -
     run.python(str(EXAMPLE / "federate_digits.py"), *SITES, "--out", str(tmp_path))
     for site in SITES:
         assert (tmp_path / site / "digits.csv").read_bytes() == (run.root / "data" / site / "digits.csv").read_bytes()
+
+
+def test_what_the_tutorial_shows_is_what_the_example_holds() -> None:
+    tutorial = (REPOSITORY / "docs" / "tutorial.md").read_text()
+    held = {line for path in EXAMPLE.iterdir() if path.is_file() for line in path.read_text().splitlines()}
+    shown = re.findall(r"```(?:python|toml|yaml)\n(.*?)```", tutorial, flags=re.DOTALL)
+    assert len(shown) == 5
+    assert [line for block in shown for line in block.splitlines() if line and line not in held] == []
 
 
 def test_its_file_is_where_the_tutorial_says_it_is() -> None:

@@ -17,6 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
+
+from fl_processes import Federation
+
 from infra.cli.wandb_sync import WandbSyncFailed, sync
 from infra.federation.model import Wandb
 
@@ -131,6 +135,25 @@ def test_the_operator_uploads_the_run_with_the_key_of_the_environment(
     settings = yaml.safe_load(wandb_server.files["config.yaml"])
     assert settings["training"]["value"]["learning_rate"] == 0.001
     assert settings["sites"]["value"] == ["hospital-a", "hospital-b"]
+
+
+def test_a_federation_with_tracking_on_logs_every_round_of_every_site(tmp_path: Path, wandb_server: StandIn) -> None:
+    federation = Federation(tmp_path, rounds=3, wandb={"enabled": True, "project": "mortality", "entity": "a-team"})
+    try:
+        federation.start_all()
+        assert [federation.exit_code(node) for node in ("aggregator", *federation.sites)] == [0, 0, 0]
+    finally:
+        federation.end()
+    environment = {**os.environ, "WANDB_API_KEY": KEY, "WANDB_BASE_URL": wandb_server.url}
+    sync(tmp_path / "aggregator" / "output", WANDB, environment=environment)
+    assert not (tmp_path / "site-a" / "output" / "wandb").exists()
+    assert [line["federated/auroc"] for line in wandb_server.history] == [
+        record["federated"]["auroc"] for record in federation.rounds()
+    ]
+    last = federation.rounds()[-1]
+    assert {site["site"]: site["test_loss"] for site in last["sites"]} == {
+        site: wandb_server.history[-1][f"sites/{site}/test_loss"] for site in federation.sites
+    }
 
 
 def test_what_is_uploaded_already_is_not_uploaded_again(
