@@ -6,6 +6,8 @@ everything that was deployed into it, and the next start says so.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import json
 import os
@@ -15,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,17 +92,23 @@ def ensure_up(federation: Federation) -> dict[str, str]:
         NotReady: the emulator did not start.
     """
     accounts = list(dict.fromkeys(node.account for node in nodes(federation)))
-    emulator = _running() or _start(federation, accounts)
-    emulator.ask("/_federate/accounts", {"accounts": accounts})
-    environment = {"AWS_ENDPOINT_URL": emulator.endpoint, **credentials.write(federation, local())}
-    twin = _twin()
-    if twin is not None:
-        twin.start(environment, federation)
+    with _alone():
+        emulator = _found() or _start(federation, accounts)
+        emulator.ask("/_federate/accounts", {"accounts": accounts})
+        environment = {"AWS_ENDPOINT_URL": emulator.endpoint, **credentials.write(federation, local())}
+        twin = _twin()
+        if twin is not None:
+            twin.start(environment, federation)
     return environment
 
 
 def down() -> None:
     """End the twin and the emulator; all that was deployed into it is gone. Does nothing if they are not up."""
+    with _alone():
+        _end()
+
+
+def _end() -> None:
     twin = _twin()
     if twin is not None:
         twin.stop()
@@ -132,7 +141,7 @@ def _start(federation: Federation, accounts: list[str]) -> Emulator:
             "The emulator of AWS is gone, and with it everything that was deployed into it; starting a new one.",
             file=sys.stderr,
         )
-        down()
+        _end()
     port = _port()
     log = local() / "aws.log"
     with log.open("wb") as output:
@@ -147,17 +156,49 @@ def _start(federation: Federation, accounts: list[str]) -> Emulator:
         )
     emulator = Emulator(child.pid, process.started_at(child.pid) or "", port, federation.name)
     _state_file().write_text(json.dumps(asdict(emulator)))
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and child.poll() is None:
-        if _answers(emulator):
-            return emulator
-        time.sleep(_POLL_SECONDS)
+    if _comes_up(emulator):
+        return emulator
     process.end(emulator.pid, emulator.began)
     _state_file().unlink(missing_ok=True)
     raise NotReady(
         f"The emulator of AWS did not come up on port {port}: {_last_line(log)}",
         remedy=f"Its log is {log}. FEDERATE_LOCAL_PORT chooses another port.",
     )
+
+
+def _comes_up(emulator: Emulator) -> bool:
+    """Wait until the emulator answers; give up when its process ends, or after ``READY_SECONDS``."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.is_running(emulator.pid, emulator.began):
+        if _answers(emulator):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _found() -> Emulator | None:
+    """Return the running emulator; None if it is gone. One that runs is given time to answer before it is given up.
+
+    Raises:
+        NotReady: it runs and does not answer.
+    """
+    emulator = _recorded()
+    if emulator is None or _comes_up(emulator):
+        return emulator
+    if process.is_running(emulator.pid, emulator.began):
+        raise NotReady(
+            f"The emulator of AWS (process {emulator.pid}, port {emulator.port}) runs and does not answer.",
+            remedy=f"End it (kill {emulator.pid}) and start again; what was deployed into it is lost.",
+        )
+    return None
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one command at a time start or end things."""
+    with (local() / "session.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _port() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -41,10 +40,11 @@ def own_image(account: str) -> None:
 
 
 def seed_parameters() -> None:
-    """Put the public image parameters into every account's store, whenever that comes to be."""
-    from moto.ssm.models import Parameter, ParameterDict
+    """Put the public image parameters into every store; like all of AWS's own they are read, but not listed."""
+    from moto.ssm.models import Parameter, ParameterDict, SimpleSystemManagerBackend
 
     made: Any = ParameterDict.__init__
+    described: Any = SimpleSystemManagerBackend.describe_parameters
 
     def init(self: Any, account_id: str, region_name: str) -> None:
         made(self, account_id, region_name)
@@ -63,9 +63,8 @@ def seed_parameters() -> None:
             )
             self[name].append(parameter)
 
+    def describe_parameters(self: Any, *args: Any, **kwargs: Any) -> list[Parameter]:
+        return [item for item in described(self, *args, **kwargs) if not item.name.startswith("/aws/")]
+
     ParameterDict.__init__ = init
-
-
-def image_ids() -> tuple[str, ...]:
-    """Return the ids of the machine images that exist."""
-    return tuple(image["ami_id"] for image in json.loads(IMAGES.read_text()))
+    SimpleSystemManagerBackend.describe_parameters = describe_parameters

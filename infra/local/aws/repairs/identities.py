@@ -6,11 +6,25 @@ import json
 from typing import Any
 
 import moto.iam.models
-from moto.sts.exceptions import STSClientError
 from moto.sts.models import STSBackend
+from werkzeug.exceptions import HTTPException
 
 from infra.local.aws.accounts import Accounts
 from infra.local.aws.iam_policy import trusts
+from infra.local.aws.refusals import query_error
+
+
+class AccessDenied(HTTPException):
+    """STS's refusal, which its own description of the API does not list."""
+
+    code = 403
+
+    def __init__(self, message: str) -> None:
+        super().__init__(query_error("AccessDenied", message, self.code).get_data(as_text=True))
+
+    def get_headers(self, *_: Any) -> list[tuple[str, str]]:
+        """Return the type of the body."""
+        return [("Content-Type", "text/xml")]
 
 
 def repair(accounts: Accounts) -> None:
@@ -31,15 +45,14 @@ def _check(accounts: Accounts, caller: str, role_arn: str) -> None:
     Within one account the trust policy is not asked: whoever plays the EC2 service takes a node's role that way.
 
     Raises:
-        STSClientError: AccessDenied; STS does not tell a missing role from a forbidden one.
+        AccessDenied: STS does not tell a missing role from a forbidden one.
     """
     owner = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
     roles = moto.iam.models.iam_backends[owner]["aws"].roles.values() if owner in accounts else ()
     role = next((role for role in roles if role.arn == role_arn), None)
     if role is None or (owner != caller and not trusts(_document(role), caller, {"aws:PrincipalAccount": caller})):
-        raise STSClientError(
-            "AccessDenied",
-            f"User: arn:aws:iam::{caller}:root is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+        raise AccessDenied(
+            f"User: arn:aws:iam::{caller}:root is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
         )
 
 
