@@ -22,8 +22,8 @@ from fl_app.rounds.checkpoint import Checkpoints
 from fl_app.rounds.client import ClientRounds
 from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
-from fl_app.rounds.tracking import open_tracker
 from fl_app.signals import StopSignal
+from fl_app.tracking import open_tracker
 from fl_app.transport.identity import load_credentials
 from fl_app.transport.managers import HubManager, SiteManager
 

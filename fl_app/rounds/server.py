@@ -24,7 +24,7 @@ from fl_app.rounds.book import RoundBook, Rules
 from fl_app.rounds.checkpoint import Checkpoints, Progress
 from fl_app.rounds.records import Record, evaluated_record, opened_record
 from fl_app.rounds.results import Results
-from fl_app.rounds.tracking import Tracker
+from fl_app.tracking import Tracker
 from fl_app.transport.managers import (
     LOCAL_DEADLINE,
     LOCAL_FAREWELL,
