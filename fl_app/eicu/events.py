@@ -42,16 +42,20 @@ def read_events(tables: Tables, stays: pl.DataFrame) -> Iterator[pl.DataFrame]:
     Raises:
         EicuDataError: a table is missing or broken.
     """
-    known = stays.select(pl.col("patientunitstayid"), stay=pl.int_range(pl.len(), dtype=pl.UInt32)).lazy()
+    known = stays.select(pl.col("patientunitstayid"), stay=pl.int_range(pl.len(), dtype=pl.UInt32))
     lab = tables.table("lab")
     yield from _batches(lab, _lab_events(lab), known)
     charting = tables.table("nurseCharting")
     yield from _batches(charting, _charting_events(charting), known)
 
 
-def _batches(table: Table, events: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _batches(table: Table, events: pl.LazyFrame, known: pl.DataFrame) -> Iterator[pl.DataFrame]:
     table.require_rows()
-    mine = events.drop_nulls(["patientunitstayid", "minute"]).join(known, on="patientunitstayid", how="inner")
+    ids = known["patientunitstayid"]
+    # The filter says what the join would, but reaches the reader: rows of other stays are dropped before all else.
+    mine = events.filter(pl.col("patientunitstayid").is_in(ids.implode()), pl.col("minute").is_not_null()).join(
+        known.lazy(), on="patientunitstayid", how="inner"
+    )
     for batch in table.batches(mine.select(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items())):
         extremes = [batch["minute"].min(), batch["minute"].max()]
         for minute in extremes:
