@@ -43,12 +43,12 @@ class _Stream:
         self.site = site
         self.writer = writer
         self.greeted = threading.Event()
-        self.room = threading.Semaphore(_UNREAD_MESSAGES)
         self.refusal: Refusal | None = None
 
     def end(self, refusal: Refusal | None = None) -> None:
         self.refusal = self.refusal or refusal
         self.writer.close()
+        self.greeted.set()
 
 
 class Hub:
@@ -71,6 +71,7 @@ class Hub:
         """
         self._listen, self._credentials, self._limit, self._deliver = listen, credentials, limit, deliver
         self._sessions = {site: Session(answers=True) for site in roster}
+        self._room = {site: threading.Semaphore(_UNREAD_MESSAGES) for site in roster}
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self.refused: Counter[str] = Counter()
@@ -114,10 +115,7 @@ class Hub:
 
     def done_with(self, site: str) -> None:
         """Make room for another message of a site."""
-        with self._lock:
-            stream = self._streams.get(site)
-        if stream:
-            stream.room.release()
+        self._room[site].release()
 
     def refuse(self, site: str, reason: str) -> None:
         """End a site's stream because of what it sent, and tell it why."""
@@ -196,7 +194,6 @@ class Hub:
             pass
         except Exception as error:  # gRPC raises a bare Exception from a stream that is cancelled
             _log.debug("the stream of %s ended: %s", stream.site, error)
-        stream.greeted.set()
         stream.end()
 
     def _greet(self, stream: _Stream, hello: Hello) -> None:
@@ -218,15 +215,16 @@ class Hub:
         if envelope.sender != stream.site:
             self._refuse_claim(stream, envelope.sender)
             return
-        stream.room.acquire()
+        self._room[stream.site].acquire()
         with self._lock:
-            if self._streams.get(stream.site) is not stream:
-                return
-            if self._sessions[stream.site].is_new(letter.number):
+            is_current = self._streams.get(stream.site) is stream
+            counts = is_current and self._sessions[stream.site].is_new(letter.number)
+            if counts:
                 self._deliver(Received(envelope))
-            else:
-                stream.room.release()
-        stream.writer.acknowledge(letter.number)
+        if not counts:
+            self.done_with(stream.site)
+        if is_current:
+            stream.writer.acknowledge(letter.number)
 
     def _refuse_claim(self, stream: _Stream, claimed: str) -> None:
         reason = f"a message claims to be from {claimed!r:.80}; the certificate is {stream.site}'s"

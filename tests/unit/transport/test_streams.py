@@ -8,9 +8,10 @@ from __future__ import annotations
 import pickle
 import socket
 import ssl
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -104,7 +105,7 @@ class Place:
         self.links.append(made)
         return made
 
-    def raw(self, frames: list[bytes], credentials: Credentials | None = None) -> tuple[grpc.StatusCode, str]:
+    def raw(self, frames: Iterable[bytes], credentials: Credentials | None = None) -> tuple[grpc.StatusCode, str]:
         """Write frames as a valid site, or another, and return how the hub ends the stream."""
         who = credentials or self.issue()
         tls = grpc.ssl_channel_credentials(who.authority, who.key, who.certificate)
@@ -404,3 +405,20 @@ def test_a_stream_that_breaks_is_opened_again_within_the_session(place: Place) -
     assert link.flush(5)
     assert place.inbox.wait_for(Received).envelope == STATUS
     assert hub.connected() == {"site-a"}
+
+
+def test_a_site_that_connects_and_says_nothing_does_not_hold_a_thread(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fl_app.transport.hub._GREETING_SECONDS", 0.2)
+    place.start_hub()
+    says_nothing = threading.Event()
+
+    def frames() -> Iterator[bytes]:
+        says_nothing.wait(20)
+        yield GREETING
+
+    code, reason = place.raw(frames())
+    says_nothing.set()
+    assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "no greeting came")
+    assert_others_go_on(place)
