@@ -60,7 +60,9 @@ class InProcessClients:
             headers=[(name, _text(value)) for name, value in request.headers.items()],
             data=content or b"",
         )
-        chunks, status, headers = run_wsgi_app(self._app, builder.get_environ(), buffered=True)
+        environ = builder.get_environ()
+        environ["CONTENT_LENGTH"] = str(len(content or b""))
+        chunks, status, headers = run_wsgi_app(self._app, environ, buffered=True)
         raw = _Raw(b"".join(chunks))
         return AWSResponse(request.url, int(status.split()[0]), dict(headers), raw)
 

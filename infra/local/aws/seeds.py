@@ -22,11 +22,12 @@ PARAMETERS = {
 def configure_moto() -> None:
     """Set moto's own switches; they are read when its modules are first imported.
 
-    An unknown image is refused, a key pair and instance type must exist, and buckets of another account are closed.
+    An unknown image or instance type is refused, AWS's managed policies exist, another account's buckets are closed.
     """
     os.environ["MOTO_AMIS_PATH"] = str(IMAGES)
     os.environ["MOTO_ENABLE_AMI_VALIDATION"] = "true"
     os.environ["MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION"] = "true"
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "false"
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from infra.local.aws.cfn import plan as planning
 from infra.local.aws.cfn.change_sets import EARLY_VALIDATION, NO_CHANGES, ChangeSet, kind_of
 from infra.local.aws.cfn.deletion import Remover
-from infra.local.aws.cfn.errors import CloudFormationError, ResourceFailure, TemplateError
+from infra.local.aws.cfn.errors import CloudFormationError, ResourceFailure
 from infra.local.aws.cfn.functions import Resolver
-from infra.local.aws.cfn.graph import creation_order, references
+from infra.local.aws.cfn.graph import creation_order
 from infra.local.aws.cfn.operation import Operation, Request
 from infra.local.aws.cfn.parameters import resolve
 from infra.local.aws.cfn.stack import Output, Stack, Stacks, now
@@ -197,7 +197,7 @@ class Engine:
         template = parse(self._body(stack.account, stack.region, request, stack))
         planning.check_types(template, self._handlers)
         creation_order(template.resources)
-        _check_references(template)
+        planning.check_references(template)
         planning.check_capabilities(template, self._handlers, tuple(request.get("Capabilities", ())))
         store = self._clients.client("ssm", stack.account, stack.region)
 
@@ -292,18 +292,3 @@ class Engine:
 
 def _and(names: tuple[str, ...]) -> str:
     return " and ".join(names)
-
-
-def _check_references(template: Template) -> None:
-    known = {*template.resources, *template.parameters}
-    used = {
-        name
-        for value in (*(dict(r.properties) for r in template.resources.values()), *map(dict, template.outputs.values()))
-        for name in references(value)
-    }
-    unknown = sorted(name for name in used - known if not name.startswith("AWS::"))
-    if unknown:
-        raise TemplateError(
-            f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] in the Resources block of "
-            "the template"
-        )

@@ -1,7 +1,7 @@
-"""One operation on a stack: make or change its resources, or put everything back and say why.
+"""One operation on a stack: make or change its resources, one after the other.
 
-Source: "Stack update rollback", "Stack failure options" and "Update behaviors of stack resources" in the AWS
-CloudFormation User Guide. Resources are made one after the other; CloudFormation makes independent ones side by side.
+Source: "Stack failure options" and "Update behaviors of stack resources" in the AWS CloudFormation User Guide.
+CloudFormation makes independent resources side by side; here they follow each other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from infra.local.aws.cfn.functions import KNOWN_AFTER_APPLY, Resolver
 from infra.local.aws.cfn.graph import creation_order, dependencies
 from infra.local.aws.cfn.parameters import Parameter
 from infra.local.aws.cfn.plan import desired_properties, property_changes
+from infra.local.aws.cfn.rollback import Step, undo_creation, undo_update
 from infra.local.aws.cfn.stack import Output, Resource, Stack, now
 from infra.local.aws.cfn.template import ResourceDefinition, Template
 from infra.local.aws.cfn.world import StackWorld
@@ -36,15 +37,6 @@ class Request:
 
 class _Stop(Exception):
     """The operation cannot go on; the text is the stack's StackStatusReason."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """Something that was done, and what was there before: None if nothing was."""
-
-    logical_id: str
-    before: Resource | None
-    replaced: bool = False
 
 
 class Operation:
@@ -76,7 +68,7 @@ class Operation:
         self._check_exports = check_exports
         self._world = make_world(stack)
         self._resolver = Resolver(request.template, request.parameters, stack.place, self._world)
-        self._steps: list[_Step] = []
+        self._steps: list[Step] = []
         self._verb = "create" if request.creating else "update"
 
     def run(self) -> None:
@@ -148,14 +140,14 @@ class Operation:
                 half = self._resource(definition, properties, call.half_made, call.half_made, {})
                 half.status = "CREATE_FAILED"
                 self._stack.resources[name] = half
-                self._steps.append(_Step(name, old, replaced=old is not None))
+                self._steps.append(Step(name, old, replaced=old is not None))
             self._resource_failed(definition, old, error)
         resource = self._resource(
             definition, properties, made.physical_id, made.ref or made.physical_id, made.attributes
         )
         resource.status = f"{verb}_COMPLETE"
         self._stack.resources[name] = resource
-        self._steps.append(_Step(name, old, replaced=old is not None))
+        self._steps.append(Step(name, old, replaced=old is not None))
         self._stack.record(name, made.physical_id, kind, resource.status)
 
     def _replace(
@@ -185,7 +177,7 @@ class Operation:
         name, kind = definition.logical_id, definition.type
         self._stack.record(name, current.physical_id, kind, "UPDATE_IN_PROGRESS")
         wanted = self._resource(definition, properties, current.physical_id, current.ref, current.attributes)
-        self._steps.append(_Step(name, current))
+        self._steps.append(Step(name, current))
         self._stack.resources[name] = wanted
         try:
             changed = handler.update(
@@ -259,57 +251,12 @@ class Operation:
             del stack.resources[name]
 
     def _fail(self, reason: str) -> None:
+        stack = self._stack
         if self._request.disable_rollback:
-            self._stack.leftovers += [step.before for step in self._steps if step.replaced and step.before]
-            self._stack.move(f"{self._verb.upper()}_FAILED", reason)
+            stack.leftovers += [step.before for step in self._steps if step.replaced and step.before]
+            stack.move(f"{self._verb.upper()}_FAILED", reason)
         elif self._request.creating:
-            self._undo_creation(reason)
+            stack.template, stack.parameters = self._request.template, dict(self._request.parameters)
+            undo_creation(stack, self._remover, reason)
         else:
-            self._undo_update(reason)
-
-    def _undo_creation(self, reason: str) -> None:
-        stack = self._stack
-        stack.move("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
-        failed = self._remover.remove_all(stack, list(stack.resources), rolling_back=True)
-        stack.template, stack.parameters = self._request.template, dict(self._request.parameters)
-        if failed:
-            stack.move("ROLLBACK_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}]. ")
-        else:
-            stack.move("ROLLBACK_COMPLETE")
-
-    def _undo_update(self, reason: str) -> None:
-        stack = self._stack
-        stack.move("UPDATE_ROLLBACK_IN_PROGRESS", reason)
-        unwanted: list[Resource] = []
-        failed: list[str] = []
-        for step in reversed(self._steps):
-            present = stack.resources[step.logical_id]
-            if step.before is None or step.replaced:
-                unwanted.append(present)
-                if step.before is None:
-                    del stack.resources[step.logical_id]
-                else:
-                    stack.resources[step.logical_id] = step.before
-            elif not self._undo_change(present, step.before):
-                failed.append(step.logical_id)
-        if failed:
-            stack.move("UPDATE_ROLLBACK_FAILED", f"The following resource(s) failed to update: [{', '.join(failed)}]. ")
-            return
-        stack.move("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-        for resource in unwanted:
-            policy = resource.deletion_policy
-            self._remover.remove(stack, resource, "Delete" if policy == "RetainExceptOnCreate" else policy)
-        stack.move("UPDATE_ROLLBACK_COMPLETE", reason)
-
-    def _undo_change(self, present: Resource, before: Resource) -> bool:
-        stack, handler = self._stack, self._handlers[before.type]
-        name, physical = before.logical_id, before.physical_id
-        stack.record(name, physical, before.type, "UPDATE_IN_PROGRESS")
-        try:
-            handler.update(self._make_call(stack, name), physical, present.properties, before.properties)
-        except Exception as error:
-            stack.record(name, physical, before.type, "UPDATE_FAILED", event_reason(before.type, error))
-            return False
-        stack.resources[name] = before
-        stack.record(name, physical, before.type, "UPDATE_COMPLETE")
-        return True
+            undo_update(stack, self._steps, self._remover, self._handlers, self._make_call, reason)

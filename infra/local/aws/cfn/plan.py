@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from infra.local.aws.cfn.errors import CloudFormationError, TemplateError
 from infra.local.aws.cfn.functions import KNOWN_AFTER_APPLY, Resolver
-from infra.local.aws.cfn.graph import creation_order
+from infra.local.aws.cfn.graph import creation_order, references
 from infra.local.aws.cfn.stack import Resource
 from infra.local.aws.cfn.template import ResourceDefinition, Template
 from infra.local.aws.resources.base import Handler
@@ -62,6 +62,23 @@ def check_types(template: Template, handlers: Mapping[str, Handler]) -> None:
     unknown = sorted({resource.type for resource in template.resources.values()} - set(handlers))
     if unknown:
         raise TemplateError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
+
+
+def check_references(template: Template) -> None:
+    """Refuse a template that refers to what it does not have.
+
+    Raises:
+        TemplateError: naming everything that is missing.
+    """
+    known = {*template.resources, *template.parameters}
+    properties = (dict(resource.properties) for resource in template.resources.values())
+    used = {name for value in (*properties, *map(dict, template.outputs.values())) for name in references(value)}
+    unknown = sorted(name for name in used - known if not name.startswith("AWS::"))
+    if unknown:
+        raise TemplateError(
+            f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] in the Resources block of "
+            "the template"
+        )
 
 
 def check_capabilities(template: Template, handlers: Mapping[str, Handler], given: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from infra.local.aws.resources.base import (
@@ -26,7 +27,7 @@ class Bucket(Handler):
     schema = Schema(
         create_only=names("BucketName"),
         updatable=names(
-            "BucketEncryption VersioningConfiguration PublicAccessBlockConfiguration OwnershipControls "
+            "AccessControl BucketEncryption VersioningConfiguration PublicAccessBlockConfiguration OwnershipControls "
             "LifecycleConfiguration"
         ),
         name="BucketName",
@@ -76,6 +77,10 @@ def _configure(s3: Any, bucket: str, old: Properties, new: Properties) -> None:
             s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=new["OwnershipControls"])
         else:
             s3.delete_bucket_ownership_controls(Bucket=bucket)
+    if old.get("AccessControl") != new.get("AccessControl"):
+        # The template says AwsExecRead where the API says aws-exec-read.
+        words = re.sub(r"(?<!^)(?=[A-Z])", "-", new.get("AccessControl", "Private"))
+        s3.put_bucket_acl(Bucket=bucket, ACL=words.lower())
     if old.get("LifecycleConfiguration") != new.get("LifecycleConfiguration"):
         if "LifecycleConfiguration" in new:
             s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=_lifecycle(new))
