@@ -61,6 +61,13 @@ def evaluated_record(record: Record, evaluations: Mapping[str, Mapping[str, Any]
     return {**record, "sites": listed, "federated": federated}
 
 
+def in_words(record: Record) -> str:
+    """Return a record as the log tells it."""
+    federated = record["federated"]
+    told = [f"{name} {federated[name]:.4f}" for name in ("test_loss", "auroc", "auprc") if federated[name] is not None]
+    return ", ".join([*told, f"{len(record['answered'])} sites", f"{record['seconds']:.2f} s"])
+
+
 def weighted_mean(sites: Sequence[Mapping[str, Any]], key: str, weight: str) -> float | None:
     """Return the mean of a metric over the sites that have it, weighted by their samples; None if none has."""
     known = [(site[key], site[weight]) for site in sites if site.get(key) is not None and site.get(weight)]

@@ -22,7 +22,7 @@ from fl_app.learning.aggregator import RosterAggregator
 from fl_app.learning.state import difference
 from fl_app.rounds.book import RoundBook, Rules
 from fl_app.rounds.checkpoint import Checkpoints, Progress
-from fl_app.rounds.records import Record, evaluated_record, opened_record
+from fl_app.rounds.records import Record, evaluated_record, in_words, opened_record
 from fl_app.rounds.results import Results
 from fl_app.tracking import Tracker
 from fl_app.transport.managers import (
@@ -43,8 +43,9 @@ _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 _SAY_EVERY = 5.0
-#: How long the aggregator waits for the sites' good-bye after the last round.
+#: How long the aggregator waits for the sites' good-bye after the last round; longer if it has to be found again.
 _FAREWELL_SECONDS = 10.0
+_FAREWELL_AGAIN_SECONDS = 60.0
 
 
 class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not typed
@@ -124,7 +125,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self.is_initialized = True
         if self._finished:
             _log.info("the run is done; telling the sites that come back")
-            self._say_farewell()
+            self._say_farewell(_FAREWELL_AGAIN_SECONDS)
         elif self._book.round:
             _log.info("going on at round %d of %d", self._book.round + 1, self._book.rules.rounds)
         self._show_progress()
@@ -197,7 +198,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
             self._pending = None
             self._results.round(record)
             self._tracker.round(record)
-            _log.info("round %d of %d: %s", record["round"] + 1, record["rounds"], _in_words(record))
+            _log.info("round %d of %d: %s", record["round"] + 1, record["rounds"], in_words(record))
             if self._book.only_evaluates:
                 self._end(record)
                 return
@@ -228,14 +229,14 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._finished = True
         self._save()
         _log.info("%d rounds done; the global model is %s", self._book.rules.rounds, digest[:12])
-        self._say_farewell()
+        self._say_farewell(_FAREWELL_SECONDS)
 
-    def _say_farewell(self) -> None:
+    def _say_farewell(self, seconds: float) -> None:
         for rank in self.client_real_ids:
             if self._site(rank) in self._known:
                 self.send_message_finish(rank, rank - 1)
         self._show_progress()
-        self._wire.call_later(_FAREWELL_SECONDS, Message(LOCAL_FAREWELL, 0, 0))
+        self._wire.call_later(seconds, Message(LOCAL_FAREWELL, 0, 0))
 
     def _farewell_is_over(self, _: Message) -> None:
         missing = [site for site in self._config.roster if site not in self._gone]
@@ -304,9 +305,3 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
 
     def _site(self, rank: int) -> str:
         return self._config.roster[rank - 1]
-
-
-def _in_words(record: Record) -> str:
-    federated = record["federated"]
-    told = [f"{name} {federated[name]:.4f}" for name in ("test_loss", "auroc", "auprc") if federated[name] is not None]
-    return ", ".join([*told, f"{len(record['answered'])} sites", f"{record['seconds']:.2f} s"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import time
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
@@ -26,8 +25,6 @@ from fl_app.transport.wire import check, encode_header, encode_tensors
 from fedml.core.distributed.communication.base_com_manager import BaseCommunicationManager  # isort: skip
 from fedml.core.distributed.communication.message import Message  # isort: skip
 from fedml.cross_silo.server.message_define import MyMessage  # isort: skip
-
-_log = logging.getLogger(__name__)
 
 #: Messages that never leave the process; FedML's own types are below 100.
 LOCAL_JOINED, LOCAL_LEFT, LOCAL_RETURNED, LOCAL_TICK, LOCAL_DEADLINE, LOCAL_FAREWELL = 901, 902, 903, 904, 905, 906

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import pytest
+import safetensors.torch
 from fl_processes import Federation, wait_until
+
+from fl_app.config import read_config
+from fl_app.nodes import _fingerprint
+from fl_app.rounds.checkpoint import Checkpoints, Progress
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Federation]
@@ -83,6 +89,21 @@ def test_with_a_quorum_and_a_deadline_rounds_close_without_a_dead_client_and_it_
     assert [record["round"] for record in records] == list(range(ROUNDS))
     without = next(record for record in records if "site-b" not in record["answered"])
     assert without["answered"] == ["site-a", "site-c"]
+
+
+def test_a_server_that_dies_while_it_says_good_bye_tells_the_sites_when_it_is_back(make_federation: Make) -> None:
+    run = make_federation(rounds=2)
+    run.start_all()
+    model = finish(run)
+    home = run.root / "aggregator"
+    fingerprint = _fingerprint(read_config(home / "config"))
+    progress = Progress("run", fingerprint, 2, True, None, {"site-a": 64, "site-b": 64}, 0.0)
+    Checkpoints(home / "state" / "checkpoints").save(progress, OrderedDict(safetensors.torch.load(model)))
+
+    run.start_all()
+    assert finish(run) == model
+    assert "the run is done; telling the sites that come back" in run.log("aggregator")
+    assert [record["round"] for record in run.rounds()] == [0, 1]
 
 
 def test_a_signal_ends_server_and_clients_in_order_and_the_run_goes_on_later(
