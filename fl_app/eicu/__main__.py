@@ -10,6 +10,7 @@ from pathlib import Path
 from fl_app.eicu.cohort import read_patients
 from fl_app.eicu.deal import deal
 from fl_app.eicu.features import VARIANTS
+from fl_app.eicu.fetch import DEMO_URL, fetch_demo
 from fl_app.eicu.prepare import prepare
 from fl_app.eicu.synthetic import synthesize
 from fl_app.eicu.tables import Tables
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        sys.stdout = None
     return 0
 
 
@@ -63,6 +66,19 @@ def _prepare(parsed: argparse.Namespace) -> None:
         f"{'unchanged' if prepared.reused else 'prepared'}: {manifest['stays']} stays, {manifest['rows']} hourly rows "
         f"({manifest['variant']}, {manifest['source']}) in {parsed.out}"
     )
+
+
+def _describe(parsed: argparse.Namespace) -> None:
+    from fl_app.eicu import describe  # brings matplotlib, which the other commands do without
+
+    description = describe.describe(parsed.source)
+    print(describe.as_text(description))
+    for path in describe.write(description, parsed.out) if parsed.out else ():
+        print(f"wrote {path}")
+
+
+def _fetch_demo(parsed: argparse.Namespace) -> None:
+    fetch_demo(parsed.out, parsed.url)
 
 
 def _vocabulary(parsed: argparse.Namespace) -> None:
@@ -117,6 +133,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the three files")
     command.add_argument("--variant", choices=sorted(VARIANTS), default="benchmark", help="default: benchmark")
     command.set_defaults(run=_prepare)
+
+    command = _command(
+        commands,
+        "describe",
+        "Show the cohort's flow, and per hospital and site the stays, outcomes and missing values.",
+        "describe --source eicu-demo --out description",
+    )
+    command.add_argument(
+        "--source", type=Path, required=True, metavar="DIR", help="folder with eICU tables, or what `deal` wrote"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="gets the tables as CSV, and figure.png")
+    command.set_defaults(run=_describe)
+
+    command = _command(
+        commands,
+        "fetch-demo",
+        "Download the open eICU demo (no credentials needed) and check its published SHA-256 sums; may be repeated.",
+        "fetch-demo --out eicu-demo",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the tables")
+    command.add_argument("--url", default=DEMO_URL, help=f"the release's folder (default {DEMO_URL})")
+    command.set_defaults(run=_fetch_demo)
 
     command = _command(
         commands,

@@ -7,7 +7,9 @@ bucket is reduced by itself.
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from fl_app.eicu.tables import Tables
 
 STAYS_PER_BUCKET = 10_000
 EVENTS_IN_MEMORY = 4_000_000
+_WORKERS = 2  # buckets reduced at a time: one's sort and another's sums; more would only hold more in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,17 @@ def with_rows(tables: Tables, cohort: Cohort, stays: pl.Series) -> Cohort:
 def _parts(
     tables: Tables, stays: pl.DataFrame, variant: Variant, in_memory: int, scratch: Path | None
 ) -> Iterator[pl.DataFrame]:
-    with _spool(read_events(tables, stays), stays.height, in_memory, scratch) as buckets:
+    with (
+        _spool(read_events(tables, stays), stays.height, in_memory, scratch) as buckets,
+        ThreadPoolExecutor(_WORKERS) as pool,
+    ):
+        ahead: deque[Future[pl.DataFrame]] = deque()
         for events in buckets:
-            yield variant.reduce(events, stays)
+            ahead.append(pool.submit(variant.reduce, events, stays))
+            if len(ahead) == _WORKERS:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _nobody(tables: Tables, flow: tuple[Step, ...]) -> EmptyTable:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from fl_app.eicu.errors import EicuDataError, MissingTable
+from fl_app.eicu.hospitals import HOSPITALS_FILE
 from fl_app.eicu.tables import Tables
 
 SOURCE_FILE = "SOURCE.json"
@@ -20,22 +21,28 @@ _KNOWN_CHARTINGS = {
 
 
 def source_of(folder: Path) -> str:
-    """Return what the folder's data is: what its ``SOURCE.json`` says, or a known copy's name, or ``eicu``.
+    """Return what the folder's data is.
+
+    ``SOURCE.json`` says it, or a site's ``hospitals.json``; else it is a known copy by its sum, or ``eicu``.
 
     Raises:
-        EicuDataError: ``SOURCE.json`` is malformed.
+        EicuDataError: the file that says it is malformed.
     """
-    marker = folder / SOURCE_FILE
-    if marker.is_file():
-        try:
-            return str(json.loads(marker.read_text("utf-8"))["source"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EicuDataError(
-                f"{marker}: cannot be used: {error!r}.", remedy='It must say {"source": text}; remove or correct it.'
-            ) from error
+    for marker in (folder / SOURCE_FILE, folder / HOSPITALS_FILE):
+        if marker.is_file():
+            return _said(marker)
     try:
         charting = Tables(folder).table("nurseCharting").path
     except MissingTable:
         return EICU
     with charting.open("rb") as file:
         return _KNOWN_CHARTINGS.get(hashlib.file_digest(file, "sha256").hexdigest(), EICU)
+
+
+def _said(marker: Path) -> str:
+    try:
+        return str(json.loads(marker.read_text("utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EicuDataError(
+            f"{marker}: cannot be used: {error!r}.", remedy='It must say {"source": text}; remove or correct it.'
+        ) from error
