@@ -4,8 +4,9 @@ FedML's own front door (``fedml/__init__.py``, ``fedml.init``) imports its cloud
 time-out, appends a root certificate to certifi's bundle, writes to the home folder and takes over the root logger and
 ``sys.stdout.write``. Nothing of that is needed to federate. So the package ``fedml`` is put into ``sys.modules``
 with its search path and version but without running its front door, and the modules below are stand-ins whose every
-function does nothing: telemetry (``fedml.mlops``), the ready-made data sets and models, and torchvision, from which
-FedML only takes names. The managers, messages, trainers and aggregators are FedML's own, from its own files, unchanged.
+function does nothing: telemetry (``fedml.mlops``), the ready-made data sets and models, what only refused switches
+use, and torchvision, from which FedML only takes names. The managers, messages, trainers and aggregators are FedML's
+own, from its own files, unchanged.
 
 Import this module before anything of FedML; everything in ``fl_app`` that needs FedML does.
 """
@@ -26,8 +27,19 @@ from fl_app.errors import ConfigError
 
 VERSION = "0.9.6"
 
-#: Module trees of FedML that are stood in for.
-STAND_INS = ("fedml.mlops", "fedml.core.mlops", "fedml.data", "fedml.model")
+#: Module trees of FedML that are stood in for. The second half stands behind the switches that are refused below; it is
+#: a fifth of a node's start.
+STAND_INS = (
+    "fedml.mlops",
+    "fedml.core.mlops",
+    "fedml.data",
+    "fedml.model",
+    "fedml.core.data",
+    "fedml.core.contribution",
+    "fedml.core.dp.budget_accountant",
+    "fedml.core.security.attack",
+    "fedml.core.security.defense",
+)
 
 #: Stood in for only where it is not installed: a model of yours may need the real one.
 IF_NOT_INSTALLED = ("torchvision",)
