@@ -95,7 +95,11 @@ def ensure_up(federation: Federation) -> dict[str, str]:
     with _alone():
         emulator = _found() or _start(federation, accounts)
         emulator.ask("/_federate/accounts", {"accounts": accounts})
-        environment = {"AWS_ENDPOINT_URL": emulator.endpoint, **credentials.write(federation, local())}
+        environment = {
+            "AWS_ENDPOINT_URL": emulator.endpoint,
+            **credentials.write(federation, local()),
+            **_past_the_proxy(),
+        }
         twin = _twin()
         if twin is not None:
             twin.start(environment, federation)
@@ -148,7 +152,7 @@ def _start(federation: Federation, accounts: list[str]) -> Emulator:
         child = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "infra.local.aws", "--port", str(port), "--accounts", ",".join(accounts)],
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env=_without_the_users_aws(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -164,6 +168,19 @@ def _start(federation: Federation, accounts: list[str]) -> Emulator:
         f"The emulator of AWS did not come up on port {port}: {_last_line(log)}",
         remedy=f"Its log is {log}. FEDERATE_LOCAL_PORT chooses another port.",
     )
+
+
+def _without_the_users_aws() -> dict[str, str]:
+    """Return the environment for the emulator: a profile or setting of the user's own has no business in it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**kept, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
+
+
+def _past_the_proxy() -> dict[str, str]:
+    """Keep what goes to loopback from a proxy that the user's environment names."""
+    given = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    hosts = ",".join(dict.fromkeys([*filter(None, given.split(",")), _HOST]))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
 def _comes_up(emulator: Emulator) -> bool:

@@ -18,17 +18,18 @@ ROOT = Path(__file__).parents[3]
 CDK = ROOT / ".venv/cdk/node_modules/.bin/cdk"
 APP = """
 import sys
-from aws_cdk import App, CfnOutput, CfnParameter, Environment, LegacyStackSynthesizer, Stack
+from aws_cdk import App, CfnOutput, CfnParameter, DefaultStackSynthesizer, Environment, LegacyStackSynthesizer, Stack
 from aws_cdk import aws_ec2 as ec2, aws_ssm as ssm
 
 app = App(outdir=sys.argv[1], analytics_reporting=False)
 
 def stack(name):
     env = Environment(account="111111111111", region="us-east-1")
-    return Stack(app, name, env=env, synthesizer=LegacyStackSynthesizer())
+    synthesizer = DefaultStackSynthesizer() if "--bootstrapped" in sys.argv else LegacyStackSynthesizer()
+    return Stack(app, name, env=env, synthesizer=synthesizer)
 
 network = stack("Network")
-vpc = ec2.CfnVPC(network, "Vpc", cidr_block="10.10.0.0/16", enable_dns_hostnames=len(sys.argv) > 2)
+vpc = ec2.CfnVPC(network, "Vpc", cidr_block="10.10.0.0/16", enable_dns_hostnames="--dns" in sys.argv)
 user = stack("User")
 hint = CfnParameter(user, "Hint", type="String", allowed_pattern="^[a-z]+$")
 ssm.CfnParameter(user, "Name", type="String", value=vpc.ref, name="/vpc", description=hint.value_as_string)
@@ -167,6 +168,27 @@ def test_a_parameter_outside_its_pattern_is_refused(cloud: dict[str, str], assem
     code, said = cdk(cloud, assembly, "deploy", "--require-approval", "never", "--parameters", "User:Hint=NO", "User")
     assert (code != 0, "must match pattern" in said) == (True, True), said
     assert cdk(cloud, assembly, "destroy", "--force", "Network")[0] == 0
+
+
+def test_an_account_with_a_bootstrap_stack_is_deployed_into_through_its_roles_and_bucket(cloud: dict[str, str]) -> None:
+    where = "aws://111111111111/us-east-1"
+    done = subprocess.run(
+        [str(CDK), "bootstrap", where, "--profile", "site", "--no-notices"],
+        env=cloud,
+        cwd=cloud["WORK"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assembly = synthesise(cloud, "bootstrapped", "--bootstrapped")
+    code, said = deploy(cloud, assembly, "Network")
+    assert code == 0, said
+    bucket = "cdk-hnb659fds-assets-111111111111-us-east-1"
+    assert client(cloud, "s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 1  # type: ignore[attr-defined]
+    assert cdk(cloud, assembly, "destroy", "--force", "Network")[0] == 0
+    assert statuses(cloud) == {"CDKToolkit": "CREATE_COMPLETE"}
 
 
 def test_the_templates_hold_what_the_test_says(assembly: Path) -> None:

@@ -77,6 +77,18 @@ for profile in ("aggregator", "site-1", "site-2"):
 """
 
 
+def test_neither_a_proxy_nor_a_profile_of_the_user_comes_between(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    environment = session.ensure_up(federation("111111111111"))
+    assert environment["NO_PROXY"] == "example.org,127.0.0.1"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stacks = boto3.Session(profile_name="site-1").client("cloudformation").describe_stacks()
+    assert stacks["Stacks"] == []
+
+
 def test_it_listens_on_loopback_only(home: Path) -> None:
     port = int(session.ensure_up(federation("111111111111"))["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
     outside = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
