@@ -74,7 +74,7 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _AnyName(name, (), {}) if name[:1].isupper() else _nothing
+        return _AnyName(name, (), {"__init__": _nothing}) if name[:1].isupper() else _nothing
 
 
 class _StandInFinder(MetaPathFinder, Loader):
