@@ -32,6 +32,7 @@ from fl_app.compare.train import CPU, train
 from fl_app.config import Plugin, Training
 from fl_app.eicu.deal import plan
 from fl_app.eicu.encode import Encoded
+from fl_app.eicu.features import VARIANTS
 from fl_app.eicu.options import Options
 from fl_app.eicu.site import encode_folder
 from fl_app.eicu.source import source_of
@@ -49,13 +50,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with eICU tables")
     parser.add_argument("--federation", type=Path, default=Path("federation.yaml"), metavar="FILE")
+    parser.add_argument("--variant", choices=sorted(VARIANTS), default="benchmark", help="features; default benchmark")
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     began = time.perf_counter()
     asked = load_federation(parsed.federation).training
     training = Training(**{name: getattr(asked, name) for name in Training.__dataclass_fields__})
-    plugins = [Plugin(one.name, one.options) for one in (asked.model, asked.aggregation)]
-    encoded = encode_folder(parsed.source, Options.read(asked.dataset.options))
+    inputs = VARIANTS[parsed.variant].layout.inputs
+    plugins = [
+        Plugin(asked.model.name, asked.model.options | {"inputs": inputs}),
+        Plugin(asked.aggregation.name, asked.aggregation.options),
+    ]
+    encoded = encode_folder(parsed.source, Options.read(asked.dataset.options | {"variant": parsed.variant}))
     splits = []
     for seed in SEEDS:
         splits.append(_split(parsed.source, encoded, replace(training, seed=seed), plugins, seed))
@@ -71,6 +77,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "accuracy",
+                "variant": parsed.variant,
                 "source": source_of(parsed.source),
                 "stays": len(encoded),
                 "deaths": int(encoded.labels.sum()),

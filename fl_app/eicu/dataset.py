@@ -35,12 +35,12 @@ class EicuDataset(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """Return one stay without a batch dimension."""
-        return {"ids": self.encoded.ids[index], "values": self.encoded.values[index]}, self.encoded.labels[index]
+        return {"ids": self.encoded.ids[index].long(), "values": self.encoded.values[index]}, self.encoded.labels[index]
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """Return a whole batch at once: one gather instead of a stack of samples."""
         rows = torch.tensor(indices)
-        return {"ids": self.encoded.ids[rows], "values": self.encoded.values[rows]}, self.encoded.labels[rows]
+        return {"ids": self.encoded.ids[rows].long(), "values": self.encoded.values[rows]}, self.encoded.labels[rows]
 
 
 def load_partition_data_eicu(spec: DatasetSpec) -> NineParts:

@@ -5,7 +5,7 @@ An event is 17 bytes. They are read in batches, so that memory holds the cohort'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -78,11 +78,8 @@ def _lab_events(table: Table) -> pl.LazyFrame:
         },
         where=pl.col("labname").is_in(list(codes)),
     )
-    return rows.select(
-        "patientunitstayid",
-        minute="labresultoffset",
-        item=pl.col("labname").replace_strict(codes, default=None, return_dtype=pl.UInt8),
-        value="labresult",
+    return rows.join(_table(codes), left_on="labname", right_on="text").select(
+        "patientunitstayid", "item", minute="labresultoffset", value="labresult"
     )
 
 
@@ -107,12 +104,20 @@ def _charting_events(table: Table) -> pl.LazyFrame:
     item = (
         pl.when(label == "Arterial Line MAP (mmHg)")
         .then(pl.lit(ITEM["MAP (mmHg)"], dtype=pl.UInt8))
-        .otherwise(charted.replace_strict(_CODE_OF_NAME, default=OTHER_ITEM, return_dtype=pl.UInt8))
+        .otherwise(pl.col("item").fill_null(OTHER_ITEM))
     )
     value = pl.col("nursingchartvalue")
-    return rows.select(
+    coded = rows.with_columns(text=charted).join(_table(_CODE_OF_NAME), on="text", how="left")
+    return coded.select(
         "patientunitstayid",
         minute="nursingchartoffset",
         item=item,
         value=pl.when(name == "Temperature (F)").then((value - 32) * (5 / 9)).otherwise(value),
+    )
+
+
+def _table(codes: Mapping[str, int]) -> pl.LazyFrame:
+    """Return (text, item) for a join: unlike ``replace_strict`` it streams."""
+    return pl.LazyFrame(
+        {"text": list(codes), "item": list(codes.values())}, schema={"text": pl.String, "item": pl.UInt8}
     )

@@ -199,13 +199,14 @@ def _typed(name: str, dtype: pl.DataType, kind: Kind) -> pl.Expr:
     column = pl.col(name)
     text = column if dtype == pl.String else column.cast(pl.String)
     if kind is Kind.TEXT:
-        return text.replace("", None)
+        return pl.when(text != "").then(text).alias(name)
     if kind is Kind.NUMBER:
         number = (text.str.strip_chars() if dtype == pl.String else column).cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite()).then(number)
+        return pl.when(number.is_finite()).then(number).alias(name)
     if dtype.is_integer():
         return column.cast(_WHOLE[kind])
-    return text.str.strip_chars().str.strip_suffix(".0").replace("", None).cast(_WHOLE[kind])
+    digits = text.str.strip_chars().str.strip_suffix(".0")
+    return pl.when(digits != "").then(digits).cast(_WHOLE[kind]).alias(name)
 
 
 def _first_line(error: Exception) -> str:
