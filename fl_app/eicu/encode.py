@@ -19,8 +19,8 @@ from fl_app.eicu.vocabulary import Vocabulary, fixed_vocabulary
 class Encoded:
     """Stays as tensors: ids ``[N, hours, categories]``, values ``[N, hours, numbers]``, labels ``[N]``.
 
-    Here ids are int16, a quarter of the int64 that a batch's are. ``stays`` and ``hospitals`` are the patientunitstayid and hospitalid of each of the N,
-    in order.
+    Here ids are int16, a quarter of the int64 that a batch's are. ``stays`` and ``hospitals`` are the patientunitstayid
+    and the hospitalid of each of the N, in order.
     """
 
     ids: Tensor
