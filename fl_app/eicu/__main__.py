@@ -181,7 +181,11 @@ def _command(
 
 def _source(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--source", type=Path, required=True, metavar="DIR", help="folder with eICU tables (CSV, CSV.gz or Parquet)"
+        "--source",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with eICU tables (CSV, CSV.gz or Parquet), or a DuckDB file",
     )
 
 

@@ -31,6 +31,8 @@ def source_of(folder: Path) -> str:
     for marker in (folder / SOURCE_FILE, folder / HOSPITALS_FILE):
         if marker.is_file():
             return _said(marker)
+    if folder.is_file():
+        return EICU
     try:
         charting = Tables(folder).table("nurseCharting").path
     except MissingTable:

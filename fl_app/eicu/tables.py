@@ -1,7 +1,8 @@
 """The raw tables of an eICU release: found by name in a folder, read by column, typed at the door.
 
-A release is a folder of ``<table>.csv``, ``.csv.gz`` or ``.parquet``, names in any letter case, columns in any order
-and letter case. Reading is lazy; nothing is decompressed before :meth:`Table.collect` or :meth:`Table.batches`.
+A release is a folder of ``<table>.csv``, ``.csv.gz`` or ``.parquet``, or a DuckDB database file; names in any letter
+case, columns in any order and letter case. Reading is lazy; nothing is decompressed before :meth:`Table.collect` or
+:meth:`Table.batches`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from fl_app.eicu import duckdb_file
 from fl_app.eicu.errors import EmptyTable, MissingColumn, MissingTable, UnreadableTable
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -40,10 +42,16 @@ _PLAIN = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table's file."""
+    """One table's file. ``origin`` is what errors call it: the file, or the database that it was exported from."""
 
     name: str
     path: Path
+    origin: str = ""
+
+    @property
+    def where(self) -> str:
+        """Return where the table is, as the user knows it."""
+        return self.origin or str(self.path)
 
     def scan(self, columns: Mapping[str, Kind], where: pl.Expr | None = None) -> pl.LazyFrame:
         """Return these columns, lower-case and typed, without reading any row yet.
@@ -61,7 +69,7 @@ class Table:
         missing = [column for column in columns if column not in found]
         if missing:
             raise MissingColumn(
-                f"{self.path}: no column {', '.join(missing)}; found {', '.join(schema.names())}.",
+                f"{self.where}: no column {', '.join(missing)}; found {', '.join(schema.names())}.",
                 remedy=f"Export the table {self.name} with all columns of the release.",
             )
         frame = self._with_whole_numbers(frame, {found[column]: kind for column, kind in columns.items()})
@@ -105,7 +113,7 @@ class Table:
         """
         if self.collect(self.raw()[0].head(1)).is_empty():
             raise EmptyTable(
-                f"{self.path}: the table has a header but no rows.", remedy="Export or download the table again."
+                f"{self.where}: the table has a header but no rows.", remedy="Export or download the table again."
             )
 
     def raw(self) -> tuple[pl.LazyFrame, dict[str, str]]:
@@ -126,7 +134,7 @@ class Table:
             lower = re.sub(r"_duplicated_\d+$", "", name).lower()
             if lower in found:
                 raise MissingColumn(
-                    f"{self.path}: the column {lower} stands twice in the header.",
+                    f"{self.where}: the column {lower} stands twice in the header.",
                     remedy="Remove one of them, so that it is clear which one counts.",
                 )
             found[lower] = name
@@ -139,23 +147,23 @@ class Table:
             yield
         except pl.exceptions.NoDataError as error:
             raise EmptyTable(
-                f"{self.path}: the file is empty.", remedy="Export or download the table again."
+                f"{self.where}: the file is empty.", remedy="Export or download the table again."
             ) from error
         except (pl.exceptions.PolarsError, OSError) as error:
             if not isinstance(error, pl.exceptions.InvalidOperationError) and "as dtype `i" not in str(error):
                 raise UnreadableTable(
-                    f"{self.path}: cannot be read: {_first_line(error)}.",
+                    f"{self.where}: cannot be read: {_first_line(error)}.",
                     remedy="Is the file complete, and UTF-8? Compare its SHA-256 sum, then get it again.",
                 ) from error
             raise UnreadableTable(
-                f"{self.path}: {_first_line(error)}.",
+                f"{self.where}: {_first_line(error)}.",
                 remedy="Ids and offsets must be whole numbers (ids 64 bits, offsets in minutes 32 bits).",
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A release of eICU: the tables of one folder."""
+    """A release of eICU: the tables of one folder or DuckDB file."""
 
     folder: Path
 
@@ -165,6 +173,8 @@ class Tables:
         Raises:
             MissingTable: the folder or the file is not there, or the table is there in two files.
         """
+        if self.folder.is_file():
+            return self._of_database(name)
         if not self.folder.is_dir():
             raise MissingTable(
                 f"{self.folder}: no such folder.", remedy="Give the folder that holds patient.csv.gz and its siblings."
@@ -183,12 +193,23 @@ class Tables:
         return Table(name, files[0])
 
     def files(self, names: Iterable[str]) -> list[Path]:
-        """Return the tables' files; raises what :meth:`table` raises."""
-        return [self.table(name).path for name in names]
+        """Return the files that these tables are in; raises what :meth:`table` raises."""
+        return [self.folder] if self.folder.is_file() else [self.table(name).path for name in names]
 
     def has(self, name: str) -> bool:
         """Say whether a table is there."""
+        if self.folder.is_file():
+            return name.lower() in duckdb_file.names(self.folder)
         return bool(self._files(name))
+
+    def _of_database(self, name: str) -> Table:
+        found = duckdb_file.names(self.folder)
+        if name.lower() not in found:
+            raise MissingTable(
+                f"{self.folder}: no table {name}; found {', '.join(sorted(found)) or 'none'}.",
+                remedy="Load the release's tables under their own names.",
+            )
+        return Table(name, duckdb_file.export(self.folder, name), f"{self.folder}, table {name}")
 
     def _files(self, name: str) -> list[Path]:
         wanted = {f"{name}{suffix}".lower() for suffix in SUFFIXES}
