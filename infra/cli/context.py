@@ -1,0 +1,66 @@
+"""What all commands share: which federation, which AWS, and in which form a script wants the answer."""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from infra.federation.load import load
+from infra.federation.model import Federation
+from infra.local.home import home
+
+
+class Aws(StrEnum):
+    """Which AWS the commands reach."""
+
+    REAL = "real"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True)
+class Context:
+    """The global options."""
+
+    file: Path
+    aws: Aws
+    json: bool
+
+    @cached_property
+    def federation(self) -> Federation:
+        """The federation of the file; its warnings and notices are shown once."""
+        loaded = load(self.file)
+        for notice in loaded.notices:
+            print(notice, file=sys.stderr)
+        return loaded.federation
+
+    @property
+    def home(self) -> Path:
+        """Folder of the toolkit's local state."""
+        return home()
+
+    def reach_aws(self) -> None:
+        """Point every AWS client of this process, and of its children, at the AWS that was asked for."""
+        if self.aws is Aws.LOOPBACK:
+            from infra.local import ensure_up
+
+            os.environ.update(ensure_up(self.federation))
+
+    def answer(self, document: Any, text: str) -> None:
+        """Print a command's result: the document for a script, the text for a person."""
+        print(json_.dumps(document, indent=1, default=str) if self.json else text)
+
+
+def context(ctx: typer.Context) -> Context:
+    """Return the global options of a command."""
+    found = ctx.find_object(Context)
+    if found is None:
+        raise RuntimeError("the command was not started by the federate command")
+    return found

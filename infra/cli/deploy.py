@@ -1,0 +1,82 @@
+"""``federate plan``, ``deploy``, ``diff`` and ``destroy``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.context import Context, context
+
+if TYPE_CHECKING:
+    from infra.deployment.place import Place
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="NODE", help="This node's stacks only: aggregator or a site; may be repeated."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: federate plan")(plan)
+    app.command(epilog="Example: federate --aws loopback deploy --only hospital-a")(deploy)
+    app.command(epilog="Example: federate diff --fail")(diff)
+    app.command(epilog="Example: federate --aws loopback destroy --yes")(destroy)
+
+
+def place(here: Context) -> Place:
+    """Return the federation with its accounts, once AWS is reached."""
+    from infra.deployment.accounts import AwsAccounts
+    from infra.deployment.place import Place
+
+    here.reach_aws()
+    return Place(here.file, here.federation, here.home, AwsAccounts(), json=here.json)
+
+
+def plan(ctx: typer.Context) -> None:
+    """Synthesise: one template per stack, and the plan that deploys them. Asks no account."""
+    from infra.deployment.assembly import synthesize
+
+    here = context(ctx)
+    assembly = synthesize(here.file, here.federation, home=here.home)
+    document = {"folder": str(assembly.folder), "stacks": [stack.name for stack in assembly.plan.stacks]}
+    lines = [f"  {stack.phase:6} {stack.account}  {stack.name}" for stack in assembly.plan.stacks]
+    here.answer(document, "\n".join([*lines, f"Templates: {assembly.folder}"]))
+
+
+def deploy(ctx: typer.Context, only: Only = None) -> None:
+    """Deploy hub, sites side by side, and links; run again, it goes on where it ended."""
+    here = context(ctx)
+    assembly = place(here).deploy(only or ())
+    here.answer({"deployed": [stack.name for stack in assembly.plan.stacks]}, "Deployed.")
+
+
+def diff(
+    ctx: typer.Context,
+    only: Only = None,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if there are differences.")] = False,
+) -> None:
+    """Show what a deployment would change."""
+    here = context(ctx)
+    differences = place(here).diff(only or ())
+    changed = [difference for difference in differences if difference.text]
+    texts = [f"{difference.stack.name}\n{difference.text}\n" for difference in changed]
+    summary = f"{len(changed)} of {len(differences)} stacks differ from what is deployed."
+    here.answer({difference.stack.name: difference.text for difference in differences}, "\n".join([*texts, summary]))
+    if fail and changed:
+        raise typer.Exit(1)
+
+
+def destroy(
+    ctx: typer.Context,
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete what deploy made, phases backwards, and prove that nothing is left."""
+    here = context(ctx)
+    if sys.stdin.isatty() and not yes:
+        typer.confirm(f"Delete {', '.join(only) if only else 'all'} of {here.federation.name}?", abort=True)
+    place(here).destroy(only or ())
+    here.answer({}, "Destroyed.")

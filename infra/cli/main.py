@@ -1,0 +1,127 @@
+"""``federate``: the commands, and how every error reaches the user."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer._click.exceptions import ClickException
+
+from infra.cli import check, deploy, local
+from infra.cli.context import Aws, Context
+from infra.errors import FederateError, InvalidFederation
+from infra.local.home import home
+
+app = typer.Typer(
+    name="federate",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Cross-silo federated learning on AWS: N hospitals and one aggregator, an account each.",
+    epilog="Example: federate --aws loopback deploy",
+)
+for group in (check, deploy, local):
+    group.register(app)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Option("--file", "-f", envvar="FEDERATE_FILE", help="The federation.", show_default=True)
+    ] = Path("federation.yaml"),
+    aws: Annotated[Aws, typer.Option(envvar="FEDERATE_AWS", help="real, or AWS on loopback.")] = Aws.REAL,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")] = False,
+) -> None:
+    """Keep the global options for the command."""
+    ctx.obj = Context(file=file, aws=aws, json=json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0; or the exit code of the error that is printed: 130 after Ctrl-C, 70 where the toolkit itself failed.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = app(given, standalone_mode=False)
+    except ClickException as error:
+        error.show()
+        return error.exit_code
+    except FederateError as error:
+        return _report(error, as_json="--json" in given)
+    except (KeyboardInterrupt, typer.Abort):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(_of_aws(error) or _unexpected(error), as_json="--json" in given)
+    return code if isinstance(code, int) else 0
+
+
+class AwsRefused(FederateError):
+    """AWS does not answer, or refuses."""
+
+    exit_code = 4
+
+
+class Unexpected(FederateError):
+    """The toolkit failed in a way that it does not know."""
+
+    exit_code = 70
+
+
+def _of_aws(error: Exception) -> FederateError | None:
+    """Return what an error of AWS's libraries means, or None if it is none of theirs."""
+    try:
+        from botocore import exceptions
+    except ModuleNotFoundError:
+        return None
+    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectionClosedError):
+        return AwsRefused(
+            f"AWS does not answer: {error}",
+            remedy="Is this machine online? AWS on loopback is started by --aws loopback, and what was deployed into "
+            "it is gone with it (federate local status). The same command goes on where it ended.",
+        )
+    if isinstance(error, exceptions.ClientError):
+        remedy = "The same command goes on where it ended, once this is repaired."
+        return AwsRefused(f"AWS refuses: {error}", remedy=remedy)
+    if isinstance(error, exceptions.BotoCoreError):
+        return AwsRefused(f"AWS cannot be asked: {error}", remedy="See the profiles in ~/.aws/config.")
+    return None
+
+
+def _unexpected(error: Exception) -> FederateError:
+    folder = home() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{time.strftime('%Y%m%dT%H%M%S')}-error-{os.getpid()}.log"
+    log.write_text("".join(traceback.format_exception(error)), "utf-8")
+    what = str(error).partition("\n")[0] or type(error).__name__
+    return Unexpected(f"This should not have happened: {what}", remedy=f"What led to it is in {log}.")
+
+
+def _report(error: FederateError, *, as_json: bool) -> int:
+    if as_json:
+        document: dict[str, Any] = {"error": str(error), "exit_code": error.exit_code}
+        if isinstance(error, InvalidFederation):
+            document["problems"] = [problem.as_dict() for problem in error.problems]
+        print(json.dumps(document, indent=1))
+    else:
+        print(error, file=sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

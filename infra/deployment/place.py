@@ -1,0 +1,118 @@
+"""Deploying, comparing and destroying a whole federation: what the commands call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.deployment.accounts import Accounts, check_credentials
+from infra.deployment.assembly import Assembly, synthesize
+from infra.deployment.board import COLUMNS, Board, row
+from infra.deployment.cdk import CdkCommand
+from infra.deployment.compare import Difference, compare
+from infra.deployment.condition import Stacks
+from infra.deployment.deploy import Deployment
+from infra.deployment.groups import chosen
+from infra.deployment.lock import alone
+from infra.deployment.side_by_side import Interrupted
+from infra.deployment.teardown import Teardown
+from infra.federation.derive import nodes
+from infra.federation.model import Federation
+from infra.progress import LiveTable
+from stacks.plan import StackPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A federation, where its state is kept, and the accounts.
+
+    Args:
+        file: the federation's file.
+        federation: what is in it.
+        home: folder of the toolkit's local state.
+        accounts: AWS's APIs.
+        json: show progress as JSON lines.
+    """
+
+    file: Path
+    federation: Federation
+    home: Path
+    accounts: Accounts
+    json: bool = False
+
+    def prepare(self) -> Assembly:
+        """Synthesise, and meanwhile make sure that every profile leads to its account.
+
+        Raises:
+            WrongCredentials: with every profile that does not.
+            SynthFailed: with what CDK says.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            assembly = pool.submit(synthesize, self.file, self.federation, home=self.home)
+            check_credentials(self.accounts, nodes(self.federation))
+            return assembly.result()
+
+    def deploy(self, only: Sequence[str] = ()) -> Assembly:
+        """Deploy the federation, or the named nodes of it.
+
+        Raises:
+            NotDeployed: with every stack that failed.
+            Interrupted: Ctrl-C; with what is where.
+        """
+        with alone(self.home, self.federation.name, "deploy"):
+            assembly = self.prepare()
+            stacks = chosen(assembly.plan, only)
+            cdk = self._cdk(assembly)
+            with self._interruptible(stacks), self._board("Deploying", stacks) as board:
+                Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
+            return assembly
+
+    def destroy(self, only: Sequence[str] = ()) -> Assembly:
+        """Delete the federation's stacks, or those of the named nodes.
+
+        Raises:
+            WrongOrder: the hub is to go, and a site that is connected to it is not.
+            NotDestroyed: with every stack that failed.
+            Interrupted: Ctrl-C; with what is where.
+        """
+        with alone(self.home, self.federation.name, "destroy"):
+            assembly = self.prepare()
+            stacks = chosen(assembly.plan, only)
+            cdk = self._cdk(assembly)
+            with self._interruptible(stacks), self._board("Destroying", stacks) as board:
+                Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
+            return assembly
+
+    def diff(self, only: Sequence[str] = ()) -> list[Difference]:
+        """Compare the federation, or the named nodes of it, with what is deployed."""
+        assembly = self.prepare()
+        return compare(chosen(assembly.plan, only), self._cdk(assembly))
+
+    def _cdk(self, assembly: Assembly) -> CdkCommand:
+        return CdkCommand(assembly.folder, self.home / "logs" / self.federation.name)
+
+    def _board(self, doing: str, stacks: Sequence[StackPlan]) -> Board:
+        table = LiveTable(
+            f"{doing} {self.federation.name}",
+            COLUMNS,
+            rows=[row(stack) for stack in stacks],
+            key_column="account       stack",
+            json=self.json,
+        )
+        return Board(table, Stacks(self.accounts))
+
+    @contextmanager
+    def _interruptible(self, stacks: Sequence[StackPlan]) -> Iterator[None]:
+        """Turn Ctrl-C into an error that says what is where."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            reader = Stacks(self.accounts)
+            lines = [f"  {stack.name}: {reader.status(stack) or 'not there'}" for stack in stacks]
+            raise Interrupted(
+                "\n".join(["Stopped. The stacks are now:", *lines]),
+                remedy="What CloudFormation has begun it ends by itself. The same command goes on from there.",
+            ) from None

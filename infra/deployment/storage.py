@@ -1,0 +1,43 @@
+"""Emptying a bucket that the federation says may be deleted; one that is to be retained is never touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deployment.accounts import Accounts
+from stacks.plan import StackPlan
+
+_BUCKET = "AWS::S3::Bucket"
+
+
+def empty_buckets(stack: StackPlan, accounts: Accounts) -> None:
+    """Delete every version of every object in the stack's buckets, except in buckets that outlive the stack."""
+    cloudformation = accounts.client("cloudformation", profile=stack.profile, region=stack.region)
+    try:
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack.name)
+        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return
+        raise
+    s3 = accounts.client("s3", profile=stack.profile, region=stack.region)
+    for resource in resources:
+        is_there = resource.get("PhysicalResourceId") and not str(resource["ResourceStatus"]).startswith(
+            "DELETE_COMPLETE"
+        )
+        if resource["ResourceType"] == _BUCKET and is_there and resource["LogicalResourceId"] not in stack.retained:
+            _empty(s3, resource["PhysicalResourceId"])
+
+
+def _empty(s3: Any, bucket: str) -> None:
+    try:
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+            if objects:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+            raise

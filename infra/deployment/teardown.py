@@ -1,0 +1,138 @@
+"""Teardown: the phases backwards, and never a network that another account still hangs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from infra.deployment.accounts import Accounts
+from infra.deployment.board import Board
+from infra.deployment.cdk import Cdk
+from infra.deployment.condition import Condition, StackFailed, Stacks
+from infra.deployment.groups import PHASES, Group, groups, linked_site
+from infra.deployment.side_by_side import Stop, side_by_side, wait_until
+from infra.deployment.storage import empty_buckets
+from infra.errors import FederateError
+from infra.federation.derive import AGGREGATOR_ID
+from stacks.plan import DeploymentPlan, StackPlan
+
+#: A node may write into its bucket until it is gone, so a bucket may have to be emptied twice.
+_ATTEMPTS = 2
+
+
+class WrongOrder(FederateError):
+    """Something else is deployed that needs what is to be deleted."""
+
+    exit_code = 2
+
+
+class NotDestroyed(FederateError):
+    """Some stacks could not be deleted."""
+
+    def __init__(self, failures: Sequence[FederateError]) -> None:
+        super().__init__("\n".join(str(failure) for failure in failures))
+        self.failures = tuple(failures)
+
+
+def refuse_wrong_order(plan: DeploymentPlan, chosen: Sequence[StackPlan], accounts: Accounts) -> None:
+    """Refuse to delete the hub while a site stays that is connected to it.
+
+    Raises:
+        WrongOrder: naming the sites.
+    """
+    if not any(stack.node == AGGREGATOR_ID and linked_site(plan, stack) is None for stack in chosen):
+        return
+    stacks = Stacks(accounts)
+    staying = [stack for stack in plan.stacks if stack not in chosen]
+    sites = {linked_site(plan, stack) or stack.node for stack in staying if stacks.describe(stack) is not None}
+    if sites:
+        names = ", ".join(sorted(sites))
+        raise WrongOrder(
+            f"The hub cannot be deleted while sites are connected to it: {names}.",
+            remedy=f"Delete them first ({' '.join(f'--only {site}' for site in sorted(sites))}), "
+            "or all together: federate destroy.",
+        )
+
+
+@dataclass
+class Teardown:
+    """Deletes stacks of a plan.
+
+    Args:
+        plan: all stacks of the federation.
+        accounts: AWS's APIs.
+        cdk: the CDK command.
+        board: what the user sees.
+        poll_seconds: time between two looks at a stack that somebody else works on.
+    """
+
+    plan: DeploymentPlan
+    accounts: Accounts
+    cdk: Cdk
+    board: Board
+    poll_seconds: float = 2.0
+    _stop: Stop = field(default_factory=Stop, init=False)
+
+    def __post_init__(self) -> None:
+        self._stacks = Stacks(self.accounts)
+
+    def run(self, chosen: Sequence[StackPlan]) -> None:
+        """Delete stacks; those that do not exist are none to delete.
+
+        Raises:
+            WrongOrder: the hub is to go, and a site that is connected to it is not.
+            NotDestroyed: with every stack that failed and why.
+            KeyboardInterrupt: Ctrl-C, once everything of ours has ended.
+        """
+        refuse_wrong_order(self.plan, chosen, self.accounts)
+        failures: list[FederateError] = []
+        for phase in reversed(PHASES):
+            held = self._held(failures)
+            todo = [group for group in groups(chosen, phase) if group.node not in held]
+            failures += side_by_side(todo, self._destroy, on_interrupt=self._interrupt)
+        if failures:
+            raise NotDestroyed(failures)
+
+    def _held(self, failures: Sequence[FederateError]) -> set[str]:
+        """Return the nodes whose stacks must stay: a site whose link failed, and the hub if anything did."""
+        failed = [failure.stack for failure in failures if isinstance(failure, StackFailed)]
+        held = {linked_site(self.plan, stack) or stack.node for stack in failed}
+        return held | {AGGREGATOR_ID} if failures else held
+
+    def _interrupt(self) -> None:
+        self._stop.set()
+        self.cdk.interrupt()
+
+    def _destroy(self, group: Group) -> Iterator[StackFailed]:
+        self.board.watch(group.stacks)
+        try:
+            log = self._attempt(group)
+        finally:
+            self.board.settle(group.stacks, gone="deleted")
+        said = f" All that was said is in {log}." if log else ""
+        for stack in self._present(group):
+            remedy = f"Remove what stands in the way, and run the same command again.{said}"
+            yield StackFailed(stack, f"{self._stacks.status(stack)}: {self._stacks.reason(stack)}", remedy=remedy)
+
+    def _attempt(self, group: Group) -> Path | None:
+        """Delete the group's stacks; return the log of the last run of the command, None if there was none."""
+        log = None
+        for _ in range(_ATTEMPTS):
+            for stack in group.stacks:
+                wait_until(partial(self._is_free, stack), self._stop, poll_seconds=self.poll_seconds)
+            present = self._present(group)
+            if not present:
+                break
+            for stack in present:
+                empty_buckets(stack, self.accounts)
+            ids = [stack.id for stack in present]
+            log = self.cdk.destroy(ids, profile=group.profile, concurrency=len(ids), title=group.title).log
+        return log
+
+    def _present(self, group: Group) -> list[StackPlan]:
+        return [stack for stack in group.stacks if self._stacks.condition(stack) is not Condition.ABSENT]
+
+    def _is_free(self, stack: StackPlan) -> bool:
+        return self._stacks.condition(stack) is not Condition.BUSY
