@@ -41,6 +41,24 @@ def test_a_private_bucket_over_tls_only_is_usable_by_its_owner(account: Any) -> 
     assert "not empty" in account.reason("s", "Bucket", "DELETE_FAILED")
 
 
+def test_a_bucket_says_which_stack_made_it(account: Any) -> None:
+    def body(purpose: str) -> dict[str, Any]:
+        tags = [{"Key": "purpose", "Value": purpose}]
+        bucket = {"Type": "AWS::S3::Bucket", "Properties": {"Tags": tags}}
+        return template({"Name": {"Value": {"Ref": "Data"}}}, Data=bucket)
+
+    def tags() -> dict[str, str]:
+        answer = account.client("s3").get_bucket_tagging(Bucket=account.outputs("s")["Name"])
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    assert account.create("s", body("first")) == "CREATE_COMPLETE"
+    made_by = {"aws:cloudformation:stack-name": "s", "aws:cloudformation:logical-id": "Data"}
+    assert tags().items() >= {**made_by, "purpose": "first"}.items()
+    assert account.update("s", body("second")) == "UPDATE_COMPLETE"
+    assert tags().items() >= {**made_by, "purpose": "second"}.items()
+    assert account.delete("s") == "DELETE_COMPLETE"
+
+
 def test_a_policy_that_denies_without_condition_does_deny(account: Any) -> None:
     s3, name = account.client("s3"), f"shut-{account.id}"
     s3.create_bucket(Bucket=name)

@@ -19,6 +19,9 @@ from infra.local.aws.resources.base import (
     only,
 )
 
+#: In moto, buckets are kept by partition and not by Region.
+_PARTITION = "aws"
+
 
 class Bucket(Handler):
     """``AWS::S3::Bucket``. A bucket with objects in it cannot be deleted."""
@@ -43,6 +46,7 @@ class Bucket(Handler):
         s3.create_bucket(Bucket=name, **place)
         call.begun(name)
         _configure(s3, name, {}, properties)
+        _tag_as_cloudformation(call, name)
         attributes = {
             "Arn": f"arn:aws:s3:::{name}",
             "DomainName": f"{name}.s3.amazonaws.com",
@@ -53,6 +57,7 @@ class Bucket(Handler):
     def update(self, call: Call, physical_id: str, old: Properties, new: Properties) -> Attributes:
         """Configure the bucket anew."""
         _configure(call.service("s3"), physical_id, old, new)
+        _tag_as_cloudformation(call, physical_id)
         return {}
 
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
@@ -88,6 +93,15 @@ def _configure(s3: Any, bucket: str, old: Properties, new: Properties) -> None:
             s3.delete_bucket_lifecycle(Bucket=bucket)
     if old.get("Tags") != new.get("Tags"):
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": new.get("Tags", [])})
+
+
+def _tag_as_cloudformation(call: Call, bucket: str) -> None:
+    """Add the tags ``aws:…``, which nobody can set through the API."""
+    from moto.s3.models import s3_backends
+
+    backend: Any = s3_backends[call.account][_PARTITION]
+    tags = [{"Key": key, "Value": value} for key, value in call.own_tags.items()]
+    backend.tagger.tag_resource(backend.get_bucket(bucket).arn, tags)
 
 
 def _encryption(properties: Properties) -> dict[str, Any]:
