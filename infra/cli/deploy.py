@@ -78,5 +78,6 @@ def destroy(
     here = context(ctx)
     if sys.stdin.isatty() and not yes:
         typer.confirm(f"Delete {', '.join(only) if only else 'all'} of {here.federation.name}?", abort=True)
-    place(here).destroy(only or ())
-    here.answer({}, "Destroyed.")
+    audit = place(here).destroy(only or ())
+    audit.verdict()
+    here.answer(audit.as_dict(), audit.text())

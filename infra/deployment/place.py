@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infra.deployment.accounts import Accounts, check_credentials
 from infra.deployment.assembly import Assembly, synthesize
+from infra.deployment.audit import Audit, audit, fully_chosen
 from infra.deployment.board import COLUMNS, Board, row
 from infra.deployment.cdk import CdkCommand
 from infra.deployment.compare import Difference, compare
@@ -70,8 +71,8 @@ class Place:
                 Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
             return assembly
 
-    def destroy(self, only: Sequence[str] = ()) -> Assembly:
-        """Delete the federation's stacks, or those of the named nodes.
+    def destroy(self, only: Sequence[str] = ()) -> Audit:
+        """Delete the federation's stacks, or those of the named nodes, and audit the accounts that are empty then.
 
         Raises:
             WrongOrder: the hub is to go, and a site that is connected to it is not.
@@ -84,7 +85,7 @@ class Place:
             cdk = self._cdk(assembly)
             with self._interruptible(stacks), self._board("Destroying", stacks) as board:
                 Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
-            return assembly
+            return audit(assembly.plan, fully_chosen(assembly.plan, stacks), self.accounts)
 
     def diff(self, only: Sequence[str] = ()) -> list[Difference]:
         """Compare the federation, or the named nodes of it, with what is deployed."""

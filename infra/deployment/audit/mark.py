@@ -1,0 +1,70 @@
+"""How a resource is known to belong to a federation: by its tags, its name, or the VPC that it is in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stacks.plan import DeploymentPlan
+
+_FEDERATION = "federate:federation"
+_STACK = "aws:cloudformation:stack-name"
+_LOGICAL_ID = "aws:cloudformation:logical-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A resource that belongs to the federation.
+
+    Args:
+        kind: what it is: ``bucket``.
+        id: its identifier in the account.
+        tags: its tags, as far as they are known.
+        is_going: whether AWS is deleting it already.
+    """
+
+    kind: str
+    id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    is_going: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the resources of one federation look like."""
+
+    federation: str
+    retained: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, plan: DeploymentPlan) -> Mark:
+        """Return the mark of a plan's federation."""
+        kept = frozenset((stack.name, logical_id) for stack in plan.stacks for logical_id in stack.retained)
+        return cls(plan.federation, kept)
+
+    def is_stack(self, name: str) -> bool:
+        """Say whether a stack is the federation's, in the plan or not. Names of federations have no capitals."""
+        return re.match(rf"{re.escape(self.federation)}-(Hub|Site)[A-Z]", name) is not None
+
+    def is_bucket(self, name: str) -> bool:
+        """Say whether a bucket has a name that CloudFormation makes for one of the federation's storage stacks."""
+        return re.match(rf"{re.escape(self.federation)}-(hub|site)storage-", name) is not None
+
+    def is_tagged(self, tags: Mapping[str, str]) -> bool:
+        """Say whether tags are those of the federation."""
+        return tags.get(_FEDERATION) == self.federation or self.is_stack(tags.get(_STACK, ""))
+
+    def is_anothers(self, tags: Mapping[str, str]) -> bool:
+        """Say whether tags are those of another federation."""
+        return tags.get(_FEDERATION, self.federation) != self.federation
+
+    def is_retained(self, found: Found) -> bool:
+        """Say whether the federation declares that the resource outlives its stack."""
+        return (found.tags.get(_STACK, ""), found.tags.get(_LOGICAL_ID, "")) in self.retained
+
+
+def tags_of(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return AWS's list of keys and values as a mapping."""
+    return {item["Key"]: item["Value"] for item in listed}

@@ -1,0 +1,82 @@
+"""What the other services still have: stacks, buckets, logs, roles, parameters and secrets of the federation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deployment.audit.mark import Found, Mark, tags_of
+
+
+def stacks(cloudformation: Any, mark: Mark) -> Iterator[Found]:
+    """Yield stacks that bear the federation's name, those of nodes that have left its file included."""
+    for page in cloudformation.get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            if mark.is_stack(stack["StackName"]):
+                is_going = stack["StackStatus"] == "DELETE_IN_PROGRESS"
+                yield Found("stack", stack["StackName"], tags_of(stack.get("Tags", ())), is_going)
+
+
+def buckets(s3: Any, mark: Mark) -> Iterator[Found]:
+    """Yield buckets by name or tag."""
+    for bucket in s3.list_buckets()["Buckets"]:
+        name = bucket["Name"]
+        if not name.startswith(f"{mark.federation}-"):
+            continue
+        tags = _bucket_tags(s3, name)
+        if not mark.is_anothers(tags) and (mark.is_bucket(name) or mark.is_tagged(tags)):
+            yield Found("bucket", name, tags)
+
+
+def _bucket_tags(s3: Any, name: str) -> dict[str, str]:
+    try:
+        return tags_of(s3.get_bucket_tagging(Bucket=name)["TagSet"])
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("NoSuchTagSet", "NoSuchBucket"):
+            return {}
+        raise
+
+
+def log_groups(logs: Any, mark: Mark) -> Iterator[Found]:
+    """Yield log groups under the federation's prefix."""
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/federate/{mark.federation}/"):
+        for group in page["logGroups"]:
+            yield Found("log group", group["logGroupName"])
+
+
+def identities(iam: Any, mark: Mark) -> Iterator[Found]:
+    """Yield roles and instance profiles.
+
+    The role ``federate-a-b-c`` may be of the federation ``a`` or of ``a-b``: its tags decide.
+    """
+    for page in iam.get_paginator("list_roles").paginate():
+        for role in page["Roles"]:
+            name = role["RoleName"]
+            if not name.startswith(f"federate-{mark.federation}-"):
+                continue
+            tags = tags_of(iam.list_role_tags(RoleName=name)["Tags"])
+            if not mark.is_anothers(tags):
+                yield Found("role", name, tags)
+    for page in iam.get_paginator("list_instance_profiles").paginate():
+        for profile in page["InstanceProfiles"]:
+            if mark.is_stack(profile["InstanceProfileName"]):
+                yield Found("instance profile", profile["InstanceProfileName"])
+
+
+def parameters(ssm: Any, mark: Mark) -> Iterator[Found]:
+    """Yield parameters under the federation's path; their values are not read."""
+    below = [{"Key": "Path", "Option": "Recursive", "Values": [f"/federate/{mark.federation}"]}]
+    for page in ssm.get_paginator("describe_parameters").paginate(ParameterFilters=below):
+        for parameter in page["Parameters"]:
+            yield Found("parameter", parameter["Name"])
+
+
+def secrets(secretsmanager: Any, mark: Mark) -> Iterator[Found]:
+    """Yield secrets under the federation's prefix; their values are not read."""
+    prefix = f"federate/{mark.federation}/"
+    for page in secretsmanager.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}]):
+        for secret in page["SecretList"]:
+            if secret["Name"].startswith(prefix):
+                yield Found("secret", secret["Name"])
