@@ -71,12 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-class AwsRefused(FederateError):
-    """AWS does not answer, or refuses."""
-
-    exit_code = 4
-
-
 class Unexpected(FederateError):
     """The toolkit failed in a way that it does not know."""
 
@@ -89,18 +83,11 @@ def _of_aws(error: Exception) -> FederateError | None:
         from botocore import exceptions
     except ModuleNotFoundError:
         return None
-    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectionClosedError):
-        return AwsRefused(
-            f"AWS does not answer: {error}",
-            remedy="Is this machine online? AWS on loopback is started by --aws loopback, and what was deployed into "
-            "it is gone with it (federate local status). The same command goes on where it ended.",
-        )
-    if isinstance(error, exceptions.ClientError):
-        remedy = "The same command goes on where it ended, once this is repaired."
-        return AwsRefused(f"AWS refuses: {error}", remedy=remedy)
-    if isinstance(error, exceptions.BotoCoreError):
-        return AwsRefused(f"AWS cannot be asked: {error}", remedy="See the profiles in ~/.aws/config.")
-    return None
+    if not isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
+        return None
+    from infra.deployment.accounts import explain
+
+    return explain(error)
 
 
 def _unexpected(error: Exception) -> FederateError:

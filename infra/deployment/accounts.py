@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from infra.errors import FederateError, Problem
 from infra.federation.derive import Node
@@ -41,6 +43,45 @@ class AwsAccounts:
                 self._sessions[profile] = session
                 self._clients[key] = session.client(service, region_name=region, config=_CONFIG)
             return self._clients[key]
+
+
+class AwsRefused(FederateError):
+    """AWS does not answer, or refuses."""
+
+    exit_code = 4
+
+
+def explain(error: BotoCoreError | ClientError, where: str = "") -> AwsRefused:
+    """Return what an error of AWS's libraries means to the user.
+
+    Args:
+        error: what boto3 raised.
+        where: whose account was asked.
+    """
+    again = "The same command goes on where it ended."
+    whose = f" ({where})" if where else ""
+    if isinstance(error, HTTPClientError | NoConnection):
+        return AwsRefused(
+            f"AWS does not answer: {error}",
+            remedy="Is this machine online? AWS on loopback, if that was meant, is started anew by the next command, "
+            f"and what was deployed into it is gone. {again}",
+        )
+    if isinstance(error, ClientError):
+        return AwsRefused(f"AWS refuses{whose}: {error}", remedy=f"{again[:-1]}, once this is repaired.")
+    return AwsRefused(f"AWS cannot be asked{whose}: {error}", remedy="See the profiles in ~/.aws/config.")
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn what boto3 raises into an error that a user understands.
+
+    Raises:
+        AwsRefused: instead of an error of boto3's.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain(error, where) from error
 
 
 class WrongCredentials(FederateError):

@@ -70,26 +70,26 @@ class Board:
         for stack in stacks:
             self._table.update(row(stack), status=Cell("begins", Status.BUSY))
 
-    def settle(self, stacks: Sequence[StackPlan], *, gone: str = "not there") -> None:
+    def settle(self, stacks: Sequence[StackPlan], *, absent: Cell) -> None:
         """Look a last time at some stacks.
 
         Args:
             stacks: those that are not worked on any more.
-            gone: what to call a stack that does not exist.
+            absent: what to show for a stack that does not exist.
         """
         with self._lock:
             for stack in stacks:
                 self._watched.pop(stack.id, None)
         for stack in stacks:
             status = self._stacks.status(stack)
-            self._show(stack, status, gone)
+            self._show(stack, status, absent)
             if stack.id in self._has_resource:
                 self._table.update(row(stack), resource="")
 
-    def _show(self, stack: StackPlan, status: str | None, gone: str) -> None:
+    def _show(self, stack: StackPlan, status: str | None, absent: Cell) -> None:
         condition = judge(status)
         if condition is Condition.ABSENT:
-            self._table.update(row(stack), status=Cell(gone, Status.DONE))
+            self._table.update(row(stack), status=absent)
         else:
             self._table.update(row(stack), status=Cell(str(status), _SIGNS[condition]))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from infra.deployment.accounts import Accounts
+from infra.deployment.accounts import Accounts, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk, CdkRun
 from infra.deployment.condition import Condition, StackFailed, Stacks, judge
@@ -14,6 +14,7 @@ from infra.deployment.groups import PHASES, Group, groups, linked_site
 from infra.deployment.parameters import resolve
 from infra.deployment.side_by_side import Stop, side_by_side, wait_until
 from infra.errors import FederateError
+from infra.progress import Cell, Status
 from stacks.plan import DeploymentPlan, StackPlan
 
 AGAIN = "Then run the same command again: it goes on where it ended."
@@ -26,7 +27,7 @@ class NotDeployed(FederateError):
     """Some stacks could not be deployed; the others are."""
 
     def __init__(self, failures: Sequence[FederateError]) -> None:
-        super().__init__("\n".join(str(failure) for failure in failures))
+        super().__init__("\n".join(dict.fromkeys(str(failure) for failure in failures)))
         self.failures = tuple(failures)
 
 
@@ -81,11 +82,17 @@ class Deployment:
         self.cdk.interrupt()
 
     def _deploy(self, group: Group) -> Iterator[FederateError]:
+        with explained(group.where):
+            run = self._attempt(group)
+            if run.exit_code != 0:
+                yield from self._failures(group, run)
+
+    def _attempt(self, group: Group) -> CdkRun:
         self.board.watch(group.stacks)
         try:
             for stack in reversed(group.stacks):
                 self._make_deployable(stack)
-            run = self.cdk.deploy(
+            return self.cdk.deploy(
                 [stack.id for stack in group.stacks],
                 profile=group.profile,
                 parameters=resolve(self.plan, group.stacks, self.accounts),
@@ -93,9 +100,7 @@ class Deployment:
                 title=group.title,
             )
         finally:
-            self.board.settle(group.stacks)
-        if run.exit_code != 0:
-            yield from self._failures(group, run)
+            self.board.settle(group.stacks, absent=Cell("not there", Status.WAITING))
 
     def _make_deployable(self, stack: StackPlan) -> None:
         """Wait for what is going on in a stack, and delete it if its creation or deletion failed before.

@@ -33,6 +33,11 @@ class Group:
         return self.stacks[0].profile
 
     @property
+    def where(self) -> str:
+        """The account, for an error."""
+        return f"{self.node}, account {self.stacks[0].account}, profile {self.profile}"
+
+    @property
     def title(self) -> str:
         """A name for log files."""
         return f"{self.phase}-{self.node}"

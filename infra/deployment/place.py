@@ -19,7 +19,7 @@ from infra.deployment.deploy import Deployment
 from infra.deployment.groups import chosen
 from infra.deployment.lock import alone
 from infra.deployment.side_by_side import Interrupted
-from infra.deployment.teardown import Teardown
+from infra.deployment.teardown import Teardown, refuse_wrong_order
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
 from infra.progress import LiveTable
@@ -82,6 +82,7 @@ class Place:
         with alone(self.home, self.federation.name, "destroy"):
             assembly = self.prepare()
             stacks = chosen(assembly.plan, only)
+            refuse_wrong_order(assembly.plan, stacks, self.accounts)
             cdk = self._cdk(assembly)
             with self._interruptible(stacks), self._board("Destroying", stacks) as board:
                 Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)

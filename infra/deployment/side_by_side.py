@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from infra.errors import FederateError
@@ -79,8 +79,9 @@ def side_by_side(
             return [error]
 
     with ThreadPoolExecutor(min(len(items), MOST_AT_ONCE)) as pool:
-        futures = [pool.submit(attempt, item) for item in items]
+        futures: list[Future[list[FederateError]]] = []
         try:
+            futures += (pool.submit(attempt, item) for item in items)
             wait(futures)
         except KeyboardInterrupt:
             for future in futures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from infra.deployment.accounts import Accounts
+from infra.deployment.accounts import Accounts, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk
 from infra.deployment.condition import Condition, StackFailed, Stacks
@@ -16,6 +16,7 @@ from infra.deployment.side_by_side import Stop, side_by_side, wait_until
 from infra.deployment.storage import empty_buckets
 from infra.errors import FederateError
 from infra.federation.derive import AGGREGATOR_ID
+from infra.progress import Cell, Status
 from stacks.plan import DeploymentPlan, StackPlan
 
 #: A node may write into its bucket until it is gone, so a bucket may have to be emptied twice.
@@ -32,7 +33,7 @@ class NotDestroyed(FederateError):
     """Some stacks could not be deleted."""
 
     def __init__(self, failures: Sequence[FederateError]) -> None:
-        super().__init__("\n".join(str(failure) for failure in failures))
+        super().__init__("\n".join(dict.fromkeys(str(failure) for failure in failures)))
         self.failures = tuple(failures)
 
 
@@ -79,14 +80,12 @@ class Teardown:
         self._stacks = Stacks(self.accounts)
 
     def run(self, chosen: Sequence[StackPlan]) -> None:
-        """Delete stacks; those that do not exist are none to delete.
+        """Delete stacks, the order of which has been found right; what does not exist is passed over.
 
         Raises:
-            WrongOrder: the hub is to go, and a site that is connected to it is not.
             NotDestroyed: with every stack that failed and why.
             KeyboardInterrupt: Ctrl-C, once everything of ours has ended.
         """
-        refuse_wrong_order(self.plan, chosen, self.accounts)
         failures: list[FederateError] = []
         for phase in reversed(PHASES):
             held = self._held(failures)
@@ -105,16 +104,24 @@ class Teardown:
         self._stop.set()
         self.cdk.interrupt()
 
-    def _destroy(self, group: Group) -> Iterator[StackFailed]:
-        self.board.watch(group.stacks)
-        try:
-            log = self._attempt(group)
-        finally:
-            self.board.settle(group.stacks, gone="deleted")
-        said = f" All that was said is in {log}." if log else ""
-        for stack in self._present(group):
-            remedy = f"Remove what stands in the way, and run the same command again.{said}"
-            yield StackFailed(stack, f"{self._stacks.status(stack)}: {self._stacks.reason(stack)}", remedy=remedy)
+    def _destroy(self, group: Group) -> Iterator[FederateError]:
+        with explained(group.where):
+            self.board.watch(group.stacks)
+            try:
+                log = self._attempt(group)
+            finally:
+                self.board.settle(group.stacks, absent=Cell("deleted", Status.DONE))
+            yield from self._failures(group, log)
+
+    def _failures(self, group: Group, log: Path | None) -> Iterator[StackFailed]:
+        """Find the stacks that are still there and why; those that were not tried yet are no failure of their own."""
+        remedy = "Remove what stands in the way, and run the same command again."
+        if log:
+            remedy += f" All that was said is in {log}."
+        left = {stack.id: self._stacks.status(stack) for stack in self._present(group)}
+        tried = [stack for stack in group.stacks if left.get(stack.id) == "DELETE_FAILED"]
+        for stack in tried or [stack for stack in group.stacks if stack.id in left]:
+            yield StackFailed(stack, f"{left[stack.id]}: {self._stacks.reason(stack)}", remedy=remedy)
 
     def _attempt(self, group: Group) -> Path | None:
         """Delete the group's stacks; return the log of the last run of the command, None if there was none."""
