@@ -32,7 +32,7 @@ def place(here: Context) -> Place:
     from infra.deployment.place import Place
 
     here.reach_aws()
-    return Place(here.file, here.federation, here.home, AwsAccounts(), json=here.json)
+    return Place(here.file, here.federation, here.home, AwsAccounts())
 
 
 def plan(ctx: typer.Context) -> None:

@@ -16,7 +16,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from infra.errors import FederateError, Problem
 from infra.federation.derive import Node
 
-_CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
+_CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=10, read_timeout=60)
 
 
 class Accounts(Protocol):
@@ -51,6 +51,10 @@ class AwsRefused(FederateError):
     exit_code = 4
 
 
+class NoAnswer(AwsRefused):
+    """AWS does not answer: nothing else needs to be tried."""
+
+
 def explain(error: BotoCoreError | ClientError, where: str = "") -> AwsRefused:
     """Return what an error of AWS's libraries means to the user.
 
@@ -61,7 +65,7 @@ def explain(error: BotoCoreError | ClientError, where: str = "") -> AwsRefused:
     again = "The same command goes on where it ended."
     whose = f" ({where})" if where else ""
     if isinstance(error, HTTPClientError | NoConnection):
-        return AwsRefused(
+        return NoAnswer(
             f"AWS does not answer: {error}",
             remedy="Is this machine online? AWS on loopback, if that was meant, is started anew by the next command, "
             f"and what was deployed into it is gone. {again}",

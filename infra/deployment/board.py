@@ -80,11 +80,14 @@ class Board:
         with self._lock:
             for stack in stacks:
                 self._watched.pop(stack.id, None)
-        for stack in stacks:
-            status = self._stacks.status(stack)
-            self._show(stack, status, absent)
-            if stack.id in self._has_resource:
-                self._table.update(row(stack), resource="")
+        try:
+            for stack in stacks:
+                self._show(stack, self._stacks.status(stack), absent)
+                if stack.id in self._has_resource:
+                    self._table.update(row(stack), resource="")
+        except (BotoCoreError, ClientError):
+            for stack in stacks:
+                self._table.update(row(stack), status=Cell("unknown", Status.FAILED))
 
     def _show(self, stack: StackPlan, status: str | None, absent: Cell) -> None:
         condition = judge(status)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from infra.deployment.accounts import Accounts, explained
+from infra.deployment.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk, CdkRun
 from infra.deployment.condition import Condition, StackFailed, Stacks, judge
@@ -66,7 +66,7 @@ class Deployment:
             failures += side_by_side(
                 [self._without(group, failures) or group for group in ready], self._deploy, on_interrupt=self._interrupt
             )
-            if phase == "hub" and failures:
+            if (phase == "hub" and failures) or any(isinstance(failure, NoAnswer) for failure in failures):
                 break
         if failures:
             raise NotDeployed(failures)

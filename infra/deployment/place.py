@@ -35,14 +35,12 @@ class Place:
         federation: what is in it.
         home: folder of the toolkit's local state.
         accounts: AWS's APIs.
-        json: show progress as JSON lines.
     """
 
     file: Path
     federation: Federation
     home: Path
     accounts: Accounts
-    json: bool = False
 
     def prepare(self) -> Assembly:
         """Synthesise, and meanwhile make sure that every profile leads to its account.
@@ -102,7 +100,6 @@ class Place:
             COLUMNS,
             rows=[row(stack) for stack in stacks],
             key_column="account       stack",
-            json=self.json,
         )
         return Board(table, Stacks(self.accounts))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from infra.deployment.accounts import Accounts, explained
+from infra.deployment.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk
 from infra.deployment.condition import Condition, StackFailed, Stacks
@@ -91,6 +91,8 @@ class Teardown:
             held = self._held(failures)
             todo = [group for group in groups(chosen, phase) if group.node not in held]
             failures += side_by_side(todo, self._destroy, on_interrupt=self._interrupt)
+            if any(isinstance(failure, NoAnswer) for failure in failures):
+                break
         if failures:
             raise NotDestroyed(failures)
 
