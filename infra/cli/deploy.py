@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def place(here: Context) -> Place:
     """Return the federation with its accounts, once AWS is reached."""
-    from infra.deployment.accounts import AwsAccounts
+    from infra.accounts import AwsAccounts
     from infra.deployment.place import Place
 
     here.reach_aws()

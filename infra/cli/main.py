@@ -85,7 +85,7 @@ def _of_aws(error: Exception) -> FederateError | None:
         return None
     if not isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
         return None
-    from infra.deployment.accounts import explain
+    from infra.accounts import explain
 
     return explain(error)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment.accounts import Accounts
+from infra.accounts import Accounts
 from infra.errors import FederateError
 from stacks.plan import StackPlan
 

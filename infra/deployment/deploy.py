@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from infra.deployment.accounts import Accounts, NoAnswer, explained
+from infra.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk, CdkRun
 from infra.deployment.condition import Condition, StackFailed, Stacks, judge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from infra.deployment.accounts import Accounts
+from infra.accounts import Accounts
 from infra.deployment.condition import StackFailed, Stacks
 from stacks.plan import DeploymentPlan, ManagedPrefixList, Source, StackPlan
 

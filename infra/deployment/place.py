@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.deployment.accounts import Accounts, check_credentials
+from infra.accounts import Accounts, check_credentials
 from infra.deployment.assembly import Assembly, synthesize
 from infra.deployment.audit import Audit, audit, fully_chosen
 from infra.deployment.board import COLUMNS, Board, row

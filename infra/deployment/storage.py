@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment.accounts import Accounts
+from infra.accounts import Accounts
 from stacks.plan import StackPlan
 
 _BUCKET = "AWS::S3::Bucket"

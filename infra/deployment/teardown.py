@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from infra.deployment.accounts import Accounts, NoAnswer, explained
+from infra.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk
 from infra.deployment.condition import Condition, StackFailed, Stacks

@@ -13,12 +13,13 @@ CHECKOUT = Path(__file__).parents[2]
 OURS = ("infra", "stacks", "node_bootstrap", "fl_app")
 
 #: Below the rooms that act: what a federation is, the plan of its stacks, and what a node is told.
-_BELOW = ("infra.errors", "infra.progress", "infra.federation", "node_bootstrap", "stacks.plan")
+_BELOW = ("infra.errors", "infra.progress", "infra.accounts", "infra.federation", "node_bootstrap", "stacks.plan")
 
 #: Room to the rooms that it may import from, besides itself. A module belongs to the room with the longest name.
 MAY_IMPORT = {
     "infra.errors": (),
     "infra.progress": ("infra.errors",),
+    "infra.accounts": ("infra.errors", "infra.federation"),
     "infra.federation": ("infra.errors",),
     "node_bootstrap": (),
     "stacks.plan": ("infra.errors", "infra.federation"),

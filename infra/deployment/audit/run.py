@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment.accounts import Accounts
+from infra.accounts import Accounts
 from infra.deployment.audit import ec2, services
 from infra.deployment.audit.mark import Found, Mark
 from infra.errors import FederateError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_cloud import FakeCloud, federation
 
-from infra.deployment.accounts import AwsAccounts, WrongCredentials, check_credentials
+from infra.accounts import AwsAccounts, WrongCredentials, check_credentials
 from infra.federation.derive import nodes
 
 
