@@ -14,7 +14,7 @@ def real_address(planned: Address, environment: dict[str, str] | None = None) ->
     """Return where to dial or listen for an address of the plan.
 
     ``FEDERATE_ADDRESS_MAP`` holds ``planned=real`` pairs, separated by commas:
-    ``10.30.0.10:8890=127.0.0.1:40001``. Names in certificates do not depend on it.
+    ``10.30.0.10:8890=127.0.0.1:40001``; ``*`` as the planned port is any. Names in certificates do not depend on it.
 
     Raises:
         ConfigError: the variable has another form.
@@ -25,6 +25,6 @@ def real_address(planned: Address, environment: dict[str, str] | None = None) ->
         host, colon, port = real.rpartition(":")
         if not (equals and colon and host and port.isdecimal() and 0 < int(port) < 65536):
             raise ConfigError(f"{VARIABLE} holds {pair!r}; host:port=host:port is expected.")
-        if planned_text == str(planned):
+        if planned_text in (str(planned), f"{planned.host}:*"):
             return Address(host, int(port))
     return planned

@@ -53,6 +53,10 @@ class Context:
 
             os.environ.update(ensure_up(self.federation))
 
+    def say(self, doing: str) -> None:
+        """Tell a person what takes a while; standard output stays the result's."""
+        print(doing, file=sys.stderr, flush=True)
+
     def answer(self, document: Any, text: str) -> None:
         """Print a command's result: the document for a script, the text for a person."""
         print(json_.dumps(document, indent=1, default=str) if self.json else text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.cli.context import Context, context
+from infra.cli.supplying import Eicu
 
 if TYPE_CHECKING:
     from infra.deployment.place import Place
@@ -46,11 +47,32 @@ def plan(ctx: typer.Context) -> None:
     here.answer(document, "\n".join([*lines, f"Templates: {assembly.folder}"]))
 
 
-def deploy(ctx: typer.Context, only: Only = None) -> None:
-    """Deploy hub, sites side by side, and links; run again, it goes on where it ended."""
+def deploy(
+    ctx: typer.Context,
+    only: Only = None,
+    eicu: Eicu = None,
+    stacks_only: Annotated[
+        bool, typer.Option("--stacks-only", help="Do not give the nodes anything, and do not wait for them.")
+    ] = False,
+) -> None:
+    """Deploy hub, sites side by side, and links, and bring up the nodes; run again, it goes on where it ended."""
+    from infra.cli.nodes import in_words, remotes_of
+    from infra.cli.supplying import bring_up, data_of
+    from infra.deployment.groups import chosen as chosen_stacks
+
     here = context(ctx)
-    assembly = place(here).deploy(only or ())
-    here.answer({"deployed": [stack.name for stack in assembly.plan.stacks]}, "Deployed.")
+    at = place(here)
+    chosen = remotes_of(here, only)
+    if not stacks_only:
+        data_of(here, chosen, eicu)  # what is wrong with the data is better said before anything costs money
+    assembly = at.deploy(only or ())
+    document: dict[str, Any] = {"deployed": [stack.name for stack in chosen_stacks(assembly.plan, only or ())]}
+    lines = ["Deployed."]
+    if not stacks_only:
+        found = bring_up(here, chosen, eicu)
+        document["nodes"] = {id_: report.as_dict() for id_, report in found.items()}
+        lines += [f"  {id_}: {in_words(report)}" for id_, report in found.items()]
+    here.answer(document, "\n".join(lines))
 
 
 def diff(

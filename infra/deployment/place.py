@@ -22,6 +22,7 @@ from infra.deployment.side_by_side import Interrupted
 from infra.deployment.teardown import Teardown, refuse_wrong_order
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
+from infra.nodes.remote import forget_all, remotes
 from infra.progress import LiveTable
 from stacks.plan import StackPlan
 
@@ -84,12 +85,19 @@ class Place:
             cdk = self._cdk(assembly)
             with self._interruptible(stacks), self._board("Destroying", stacks) as board:
                 Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
+            self._forget_nodes(stacks)
             return audit(assembly.plan, fully_chosen(assembly.plan, stacks), self.accounts)
 
     def diff(self, only: Sequence[str] = ()) -> list[Difference]:
         """Compare the federation, or the named nodes of it, with what is deployed."""
         assembly = self.prepare()
         return compare(chosen(assembly.plan, only), self._cdk(assembly))
+
+    def _forget_nodes(self, stacks: Sequence[StackPlan]) -> None:
+        """Delete what nodes that are gone have published, and what was wanted of them."""
+        gone = list(dict.fromkeys(stack.node for stack in stacks if stack.id.startswith(("HubNode", "SiteNode-"))))
+        if gone:
+            forget_all(remotes(self.federation, self.accounts, gone))
 
     def _cdk(self, assembly: Assembly) -> CdkCommand:
         return CdkCommand(assembly.folder, self.home / "logs" / self.federation.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -38,8 +39,24 @@ def is_running(pid: int, began: str) -> bool:
     return started_at(pid) == began
 
 
-def end(pid: int, began: str, *, grace_seconds: float = 5.0) -> None:
-    """End a process that we started: ask, then insist. Does nothing if it is gone, or the number is another's now."""
+def end(pid: int, began: str, *, grace_seconds: float = 5.0, with_its_group: bool = False) -> None:
+    """End a process that we started: ask, then insist. Does nothing if it is gone, or the number is another's now.
+
+    Args:
+        pid: the process.
+        began: its mark of :func:`started_at`.
+        grace_seconds: how long it is given to end in order.
+        with_its_group: end what it has started and left behind, too; it must lead a process group of its own.
+    """
+    if with_its_group and is_running(pid, began):
+        _end_one(pid, began, grace_seconds)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+    else:
+        _end_one(pid, began, grace_seconds)
+
+
+def _end_one(pid: int, began: str, grace_seconds: float) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not is_running(pid, began):
             return
@@ -49,11 +66,11 @@ def end(pid: int, began: str, *, grace_seconds: float = 5.0) -> None:
             return
         deadline = time.monotonic() + grace_seconds
         while is_running(pid, began) and time.monotonic() < deadline:
-            _reap(pid)
+            reap(pid)
             time.sleep(_POLL_SECONDS)
 
 
-def _reap(pid: int) -> None:
+def reap(pid: int) -> None:
     """Collect the process if it is a child of this one; otherwise it would stay as a zombie."""
     try:
         os.waitpid(pid, os.WNOHANG)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib
 import json
 import os
 import socket
@@ -25,7 +24,7 @@ from typing import Any
 from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
-from infra.local import credentials, process
+from infra.local import credentials, process, twin
 from infra.local.home import local
 
 #: The emulator needs about two seconds; a busy machine more.
@@ -100,9 +99,7 @@ def ensure_up(federation: Federation) -> dict[str, str]:
             **credentials.write(federation, local()),
             **_past_the_proxy(),
         }
-        twin = _twin()
-        if twin is not None:
-            twin.start(environment, federation)
+        twin.start(environment, federation)
     return environment
 
 
@@ -113,9 +110,7 @@ def down() -> None:
 
 
 def _end() -> None:
-    twin = _twin()
-    if twin is not None:
-        twin.stop()
+    twin.stop()
     emulator = _recorded()
     if emulator is not None:
         process.end(emulator.pid, emulator.began)
@@ -125,8 +120,7 @@ def _end() -> None:
 def status() -> dict[str, Any]:
     """Say what is up: ``{"up", "endpoint", "pid", "accounts", "federation", "twin"}``; an emulator that died is not."""
     emulator = _running()
-    twin = _twin()
-    shadow = twin.status() if twin is not None else {}
+    shadow = twin.status()
     if emulator is None:
         return {"up": False, "twin": shadow}
     return {
@@ -268,12 +262,3 @@ def _answers(emulator: Emulator) -> bool:
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
-
-
-def _twin() -> Any:
-    """Return the twin, once there is one in this installation."""
-    try:
-        module = importlib.import_module("infra.local.twin")
-    except ModuleNotFoundError:
-        return None
-    return module if hasattr(module, "start") else None

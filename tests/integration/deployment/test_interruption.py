@@ -31,7 +31,7 @@ def cdk_processes(process: subprocess.Popen[str]) -> set[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_says_what_is_where_and_the_same_command_goes_on(desk: Desk, number: signal.Signals) -> None:
     desk.aws()
-    process = desk.begin("deploy")
+    process = desk.begin("deploy", "--stacks-only")
     wait_for_a_site(desk, process)
     commands = cdk_processes(process)
     process.send_signal(number)
@@ -42,32 +42,32 @@ def test_ctrl_c_says_what_is_where_and_the_same_command_goes_on(desk: Desk, numb
     assert "Traceback" not in said
     assert commands
     assert not any(is_running(command) for command in commands)
-    desk.run("deploy")
+    desk.run("deploy", "--stacks-only")
     desk.run("destroy")
 
 
 def test_a_killed_deployment_is_picked_up_by_the_next(desk: Desk) -> None:
     desk.aws()
-    process = desk.begin("deploy")
+    process = desk.begin("deploy", "--stacks-only")
     wait_for_a_site(desk, process)
     for group in [*cdk_processes(process), process.pid]:
         os.killpg(group, signal.SIGKILL)
     process.wait(30)
-    desk.run("deploy")
+    desk.run("deploy", "--stacks-only")
     assert set(desk.stacks("hospital-a").values()) == {"CREATE_COMPLETE"}
     desk.run("destroy")
 
 
 def test_the_end_of_loopback_aws_in_the_middle_is_said_and_the_next_deployment_begins_anew(desk: Desk) -> None:
     desk.aws()
-    process = desk.begin("deploy")
+    process = desk.begin("deploy", "--stacks-only")
     wait_for_a_site(desk, process)
     os.kill(json.loads(desk.run("--json", "local", "status")[0])["pid"], signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     assert process.returncode not in (0, 70)
     assert "AWS does not answer" in said
     assert "Traceback" not in said
-    _, said = desk.run("deploy")
+    _, said = desk.run("deploy", "--stacks-only")
     assert "everything that was deployed into it" in said
     desk.run("destroy")
 
@@ -76,7 +76,7 @@ def test_a_stack_that_fails_is_named_with_its_reason_and_made_anew_once_that_is_
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     iam = desk.client("hospital-a", "iam")
     iam.create_role(RoleName="federate-fed-hospital-a", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
-    _, said = desk.run("deploy", code=1)
+    _, said = desk.run("deploy", "--stacks-only", code=1)
     assert (
         "fed-SiteNode-hospital-a in account 111111111111 (us-east-1): ROLLBACK_COMPLETE: Role (AWS::IAM::Role)" in said
     )
@@ -84,7 +84,7 @@ def test_a_stack_that_fails_is_named_with_its_reason_and_made_anew_once_that_is_
     assert set(desk.stacks("hospital-b").values()) == {"CREATE_COMPLETE"}
     assert "fed-HubLink-hospital-a" not in desk.stacks("aggregator")
     iam.delete_role(RoleName="federate-fed-hospital-a")
-    desk.run("deploy")
+    desk.run("deploy", "--stacks-only")
     assert desk.stacks("hospital-a")["fed-SiteNode-hospital-a"] == "CREATE_COMPLETE"
     assert desk.stacks("aggregator")["fed-HubLink-hospital-a"] == "CREATE_COMPLETE"
     desk.run("destroy")

@@ -53,7 +53,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         pytest.skip(reason)
     patch = pytest.MonkeyPatch()
     patch.setenv("FEDERATE_HOME", str(home))
-    patch.setattr(session, "_twin", lambda: None)
+    patch.setattr(session.twin, "start", lambda *_: None)  # instances stay records here
     federation = Federation(
         name="test",
         region="us-east-1",

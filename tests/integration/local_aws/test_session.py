@@ -46,7 +46,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of its own, without a twin; whatever was started is ended."""
     monkeypatch.setenv("FEDERATE_HOME", str(tmp_path))
     monkeypatch.delenv("FEDERATE_LOCAL_PORT", raising=False)
-    monkeypatch.setattr(session, "_twin", lambda: None)
+    monkeypatch.setattr(session, "twin", Recorder())
     yield tmp_path
     session.down()
 
@@ -196,7 +196,7 @@ class Recorder:
 
 def test_the_twin_lives_and_ends_with_the_emulator(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = Recorder()
-    monkeypatch.setattr(session, "_twin", lambda: twin)
+    monkeypatch.setattr(session, "twin", twin)
     endpoint = session.ensure_up(federation("111111111111"))["AWS_ENDPOINT_URL"]
     assert session.status()["twin"] == {"depth": "processes"}
     session.down()

@@ -1,0 +1,126 @@
+"""``federate demo``: a whole federation on this machine, from nothing to its result and back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli.context import Aws, Context, context
+from infra.errors import FederateError
+
+if TYPE_CHECKING:
+    from infra.deployment.audit import Audit
+    from infra.nodes.results import Brought
+
+#: The demo's own state, so that it never meets a federation that was deployed into loopback AWS on purpose.
+_HOME = "demo"
+_DEPTHS = ("processes",)
+_STEPS = 6
+
+
+class UnknownDepth(FederateError):
+    """Nodes cannot be given such a body."""
+
+    exit_code = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: federate demo --eicu eicu-demo")(demo)
+
+
+def demo(
+    ctx: typer.Context,
+    eicu: Annotated[
+        Path | None,
+        typer.Option(
+            "--eicu", envvar="EICU_DIR", metavar="DIR", help="Folder with eICU's tables; synthetic if left out."
+        ),
+    ] = None,
+    depth: Annotated[str, typer.Option(help=f"How much of a body nodes get: {', '.join(_DEPTHS)}.")] = _DEPTHS[0],
+) -> None:
+    """Deploy into AWS on loopback through the CDK command, train, compare, report, and tear everything down."""
+    from infra import local
+
+    given = context(ctx)
+    if depth not in _DEPTHS:
+        raise UnknownDepth(f"There is no depth {depth!r} in this version.", remedy=f"There is {', '.join(_DEPTHS)}.")
+    os.environ["FEDERATE_HOME"] = str(given.home / _HOME)
+    here = Context(given.file, Aws.LOOPBACK, given.json)
+    clock = _Steps(here)
+    local.down()  # of a demo that was killed
+    try:
+        brought, audit = _run(here, eicu, clock)
+    finally:
+        # Whatever ended it: nodes, accounts and the copies of patients' data are gone. The results stay.
+        local.down()
+        shutil.rmtree(here.home / "data", ignore_errors=True)
+    seconds = clock.seconds()
+    _tell(here, brought, audit, seconds)
+
+
+def _run(here: Context, eicu: Path | None, step: _Steps) -> tuple[Brought, Audit]:
+    from infra.cli.deploy import place
+    from infra.cli.nodes import follow, remotes_of
+    from infra.cli.results import bring
+    from infra.cli.supplying import bring_up, data_of
+    from infra.nodes import control
+
+    federation = here.federation
+    names = ", ".join(site.id for site in federation.participants)
+    with step("data", f"Data for {names}"):
+        everybody = remotes_of(here, None)
+        data_of(here, everybody, eicu)
+    with step("deploy", f"Deploying {len(federation.participants) + 1} accounts into AWS on loopback"):
+        at = place(here)
+        at.deploy()
+    with step("bring_up", "Bringing up the nodes"):
+        bring_up(here, everybody, eicu)
+    with step("train", "Starting the clients, then the server"):
+        control.start(everybody[1:])
+        started = control.start(everybody[:1])
+        follow(here, started[everybody[0].node.id])
+    with step("compare", "Comparing and reporting"):
+        brought = bring(here)
+    with step("destroy", "Tearing down"):
+        audit = at.destroy()
+        audit.verdict()
+    return brought, audit
+
+
+class _Steps:
+    """Announces the demo's steps and measures them."""
+
+    def __init__(self, here: Context) -> None:
+        self._here = here
+        self._began = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str, title: str) -> Iterator[None]:
+        """Announce a step and measure the block."""
+        self._here.say(f"\n== {len(self._seconds) + 1}/{_STEPS} {title}")
+        began = time.monotonic()
+        yield
+        self._seconds[name] = round(time.monotonic() - began, 1)
+
+    def seconds(self) -> dict[str, float]:
+        """Return the wall time of each step, and of all."""
+        return {**self._seconds, "total": round(time.monotonic() - self._began, 1)}
+
+
+def _tell(here: Context, brought: Brought, audit: Audit, seconds: dict[str, float]) -> None:
+    from infra.cli.results import as_dict, as_text
+
+    document: dict[str, Any] = {**as_dict(brought), "audit": audit.as_dict(), "seconds": seconds}
+    took = ", ".join(f"{name.replace('_', ' ')} {value:.0f} s" for name, value in seconds.items())
+    here.answer(
+        document, f"\n{audit.text()}\nLoopback AWS has ended, and with it all of that.\n\n{as_text(brought)}\n\n{took}"
+    )

@@ -1,0 +1,190 @@
+"""``federate start``, ``stop``, ``watch`` and ``logs``: nodes as they are wanted, and as they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli.context import Context, context
+from infra.errors import FederateError
+from infra.federation.derive import AGGREGATOR_ID
+
+if TYPE_CHECKING:
+    from infra.nodes.remote import Remote, Report
+
+Who = Annotated[
+    list[str] | None, typer.Argument(metavar="[clients|server|NODE]...", help="Which nodes; all if left out.")
+]
+#: From the wish to the application's first word: importing torch takes its time on a small machine.
+_START_SECONDS = 300.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: federate start clients, then: federate start server")(start)
+    app.command(epilog="Example: federate stop hospital-a")(stop)
+    app.command(epilog="Example: federate watch")(watch)
+    app.command(epilog="Example: federate logs aggregator --follow")(logs)
+
+
+def remotes_of(here: Context, who: Sequence[str] | None) -> tuple[Remote, ...]:
+    """Return the nodes that are meant by ``clients``, ``server`` and ids."""
+    from infra.accounts import AwsAccounts
+    from infra.federation.derive import nodes
+    from infra.nodes.remote import remotes
+
+    here.reach_aws()
+    groups = {"clients": [node.id for node in nodes(here.federation)[1:]], "server": [AGGREGATOR_ID]}
+    ids = [id_ for name in who or () for id_ in groups.get(name, [name])]
+    return remotes(here.federation, AwsAccounts(), ids)
+
+
+def start(
+    ctx: typer.Context,
+    who: Who = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not follow the training that starts with the aggregator.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Begin anew on nodes that run already.")] = False,
+) -> None:
+    """Have nodes run: clients wait for the aggregator, training begins once it is there."""
+    from infra.cli.supplying import supply_run_files
+    from infra.nodes import control
+    from node_bootstrap.contract import NodeState
+
+    here = context(ctx)
+    chosen = remotes_of(here, who)
+    supply_run_files(here, chosen)
+    started = control.start(chosen, again=again)
+    found = control.wait_until(
+        chosen,
+        lambda id_, report: _is_under_way(report, started[id_]),
+        what="started",
+        timeout_seconds=_START_SECONDS,
+        has_failed=lambda id_, report: report.state is NodeState.FAILED and report.run == started[id_],
+    )
+    if AGGREGATOR_ID in started and not detach and not here.json:
+        follow(here, started[AGGREGATOR_ID])
+        from infra.cli.results import finish
+
+        finish(here)
+        return
+    here.answer(
+        {id_: {**report.as_dict(), "run": started[id_]} for id_, report in found.items()},
+        "\n".join(f"  {id_}: {in_words(report)}" for id_, report in found.items()),
+    )
+
+
+def stop(ctx: typer.Context, who: Who = None) -> None:
+    """Have nodes stop in order; the next start goes on from where they were."""
+    from infra.nodes import control
+    from node_bootstrap.contract import NodeState
+
+    here = context(ctx)
+    chosen = remotes_of(here, who)
+    control.stop(chosen)
+    at_rest = (None, NodeState.READY, NodeState.STOPPED, NodeState.FINISHED, NodeState.FAILED)
+    found = control.wait_until(
+        chosen, lambda _, report: report.state in at_rest, what="stopped", timeout_seconds=control.STOP_SECONDS
+    )
+    here.answer(
+        {id_: report.as_dict() for id_, report in found.items()},
+        "\n".join(f"  {id_}: {in_words(report)}" for id_, report in found.items()),
+    )
+
+
+def watch(ctx: typer.Context) -> None:
+    """Show training while it runs; Ctrl-C ends the watching and nothing else."""
+    from infra.nodes.control import desired_of
+
+    here = context(ctx)
+    (aggregator,) = remotes_of(here, ["server"])
+    follow(here, desired_of(aggregator).run)
+
+
+def logs(
+    ctx: typer.Context,
+    who: Who = None,
+    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show the nodes' logs in one time line, as their accounts keep them."""
+    here = context(ctx)
+    chosen = remotes_of(here, who)
+    width = max(len(remote.node.id) for remote in chosen)
+    seen: set[tuple[int, str, str, str]] = set()
+    since = 0
+    while True:
+        lines = sorted(
+            (at, remote.node.id, stream, line) for remote in chosen for at, stream, line in remote.log_lines(since)
+        )
+        for at, node, stream, line in lines:
+            if (at, node, stream, line) not in seen:
+                clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at / 1000))
+                print(f"{clock} {node:{width}} {stream.rpartition('/')[2]:11} {line.rstrip()}", flush=True)
+        seen = set(lines)
+        since = max((at for at, *_ in lines), default=since)
+        if not follow_:
+            return
+        time.sleep(1.0)
+
+
+def follow(here: Context, run: str) -> None:
+    """Show one run until the aggregator is through with it.
+
+    Raises:
+        NodeFailed: the aggregator failed.
+    """
+    from infra.cli.progress import watch as show
+    from infra.nodes.control import NodeFailed
+    from infra.nodes.remote import reports
+
+    everybody = remotes_of(here, None)
+
+    def states() -> Mapping[str, Mapping[str, Any] | None]:
+        return {id_: _seen(id_, report, run) for id_, report in reports(everybody).items()}
+
+    try:
+        last = show(states, title=f"Training {here.federation.name}")
+    except KeyboardInterrupt:
+        raise Unwatched(
+            "Training goes on unwatched.", remedy="federate watch shows it again; federate stop ends it."
+        ) from None
+    hub = next(node for node in last.nodes if node.id == AGGREGATOR_ID)
+    if hub.state == "failed":
+        raise NodeFailed(f"The aggregator failed: {hub.does}", remedy="Its log: federate logs server.")
+
+
+class Unwatched(FederateError):
+    """The user did not want to see more."""
+
+    exit_code = 130
+
+
+def in_words(report: Report) -> str:
+    """Return a report as a line of text: the state, then what the node waits for or why it failed."""
+    waiting = ", ".join(str(name) for name in report.progress.get("waiting_for") or ())
+    why = report.reason or (f"waits for {waiting}" if waiting else "")
+    return f"{report.state or 'not heard of'}{f', {why}' if why else ''}"
+
+
+def _is_under_way(report: Report, run: str) -> bool:
+    from node_bootstrap.contract import NodeState
+
+    if report.run != run:
+        # What it says is of an earlier start, a failure included: it has not looked yet.
+        return False
+    return report.state in (NodeState.RUNNING, NodeState.FINISHED) or (
+        report.state is NodeState.WAITING and bool(report.progress)
+    )
+
+
+def _seen(id_: str, report: Report, run: str) -> Mapping[str, Any] | None:
+    """Return a report for the view; what the aggregator says of an earlier start is not the end of this one."""
+    if report.state is None:
+        return None
+    if id_ == AGGREGATOR_ID and report.run != run:
+        return {"state": "ready", "reason": "is being started"}
+    return report.as_dict()

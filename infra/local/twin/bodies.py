@@ -1,0 +1,177 @@
+"""The bodies of nodes at the depth *processes*: what the unit would run, as a process group on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import process
+from infra.local.twin.deployed import Instance
+
+#: The agent gives the application 15 seconds to end in order.
+_GRACE_SECONDS = 25.0
+#: Below the range from which the kernel takes ports of outgoing connections.
+_PORTS = range(20_000, 30_000)
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "NO_PROXY", "no_proxy")
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A node's process group; ``began`` marks its leader beyond its number."""
+
+    node: str
+    federation: str
+    account: str
+    pid: int
+    began: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the agent runs."""
+        process.reap(self.pid)
+        return process.is_running(self.pid, self.began)
+
+
+class Bodies:
+    """Starts and ends bodies; what it knows is in files, so that it is found again after a crash.
+
+    Args:
+        folder: the twin's; ``nodes/<instance>`` is a root volume, ``volumes/<id>`` a state volume.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "bodies.json"
+        self._bodies = self._read()
+
+    def __iter__(self) -> Any:
+        """Iterate over the ids of instances that have a body, alive or not."""
+        return iter(tuple(self._bodies))
+
+    def is_alive(self, instance: str) -> bool:
+        """Say whether an instance's body lives."""
+        return instance in self._bodies and self._bodies[instance].is_alive
+
+    def start(self, instance: Instance, credentials: Mapping[str, str], address_map: str) -> None:
+        """Boot a node: its user data's facts, then what the unit runs."""
+        root = self._root(instance.id)
+        volume = self._folder / "volumes" / instance.volume
+        for made in (root, volume):
+            made.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = root / "node.json"
+        facts.write_text(json.dumps(instance.facts))
+        options = {"facts": facts, "root": root, "state": volume, "poll": _POLL_SECONDS}
+        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        with (root / "agent.log").open("ab") as log:
+            child = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "node_bootstrap.agent", *arguments],
+                cwd=root,
+                env=_environment(root, instance, credentials, address_map),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._bodies[instance.id] = Body(
+            instance.facts.get("node", ""),
+            instance.facts.get("federation", ""),
+            instance.account,
+            child.pid,
+            process.started_at(child.pid) or "",
+        )
+        self._write()
+
+    def end(self, instance: str) -> None:
+        """End a body in order, with all that it started; its root volume stays."""
+        body = self._bodies.pop(instance, None)
+        if body is not None:
+            process.end(body.pid, body.began, grace_seconds=_GRACE_SECONDS, with_its_group=True)
+            self._write()
+
+    def forget(self, instances: set[str], volumes: set[str]) -> None:
+        """Delete the volumes of everything that does not exist any more.
+
+        Args:
+            instances: ids of the instances that exist.
+            volumes: ids of the volumes that exist.
+        """
+        for kind, existing in (("nodes", instances), ("volumes", volumes)):
+            for path in (self._folder / kind).glob("*"):
+                if path.name not in existing and path.name not in self._bodies:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def end_all(self) -> None:
+        """End every body and delete every volume."""
+        for instance in self:
+            self.end(instance)
+        for name in ("nodes", "volumes"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+        for name in ("bodies.json", "ports.json", "places.json"):
+            (self._folder / name).unlink(missing_ok=True)
+
+    def port_for(self, interface: str) -> int:
+        """Return the loopback port that stands for an address of the plan; the same for as long as it exists."""
+        path = self._folder / "ports.json"
+        try:
+            ports: dict[str, int] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            ports = {}
+        if interface not in ports:
+            ports[interface] = _free_port(set(ports.values()))
+            path.write_text(json.dumps(ports))
+        return ports[interface]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the bodies by instance."""
+        return {name: {**asdict(body), "alive": body.is_alive} for name, body in self._bodies.items()}
+
+    def _root(self, instance: str) -> Path:
+        return self._folder / "nodes" / instance
+
+    def _read(self) -> dict[str, Body]:
+        try:
+            return {name: Body(**body) for name, body in json.loads(self._file.read_text()).items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def _write(self) -> None:
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps({name: asdict(body) for name, body in self._bodies.items()}))
+        part.replace(self._file)
+
+
+def _environment(root: Path, instance: Instance, credentials: Mapping[str, str], address_map: str) -> dict[str, str]:
+    """Return a node's environment: its own credentials, and nothing of the operator's."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {
+        **kept,
+        **credentials,
+        "HOME": str(root),
+        "AWS_DEFAULT_REGION": instance.region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "FEDERATE_ADDRESS_MAP": address_map,
+    }
+
+
+def _free_port(taken: set[int]) -> int:
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in taken:
+            return port
+    raise OSError(f"no port of {_PORTS.start}–{_PORTS.stop - 1} is free on 127.0.0.1")

@@ -1,0 +1,162 @@
+"""What a node is given: the release, its run files, and at a site its own data, each in its own account's bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.accounts import explained
+from infra.errors import FederateError
+from infra.federation.model import Federation
+from infra.federation.run_config import run_files
+from infra.nodes.release import Release
+from infra.nodes.remote import Remote
+from node_bootstrap import contract
+from node_bootstrap.contract import Manifest, release_key
+
+_SHA256 = "sha256"
+
+
+class NotApproved(FederateError):
+    """A node's account has approved another release than the one that is to run."""
+
+    exit_code = 3
+
+
+class NotADigest(FederateError):
+    """What was given is not the digest of a release."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Supplied:
+    """What was brought to a node: bytes uploaded, and how many objects of data it has."""
+
+    node: str
+    uploaded: int
+    data_objects: int
+
+
+def supply(
+    remote: Remote,
+    federation: Federation,
+    release: Release,
+    data: Path | None,
+    *,
+    approve: bool,
+    say: Callable[[str], None] = lambda _: None,
+) -> Supplied:
+    """Bring a node what it is to run; what is there already is not sent again.
+
+    Args:
+        remote: the node.
+        federation: its run files are written from it.
+        release: what runs.
+        data: the site's own folder, which becomes exactly what is under ``data/``; None leaves that as it is.
+        approve: approve the release if the account has approved none yet.
+        say: told of what takes long.
+
+    Raises:
+        NotApproved: the account has approved another release.
+        AwsRefused: AWS refuses.
+    """
+    check_approval(remote, release, approve=approve)
+    with explained(remote.where):
+        uploaded = _put_once(remote, release_key(release.digest), release.path, release.digest, say)
+        sent, objects = _data(remote, data, say) if data else (0, 0)
+        _put_run_files(remote, federation, release)
+    return Supplied(remote.node.id, uploaded + sent, objects)
+
+
+def check_approval(remote: Remote, release: Release, *, approve: bool) -> None:
+    """Make sure that the node's account has approved this release.
+
+    Raises:
+        NotApproved: it has approved another, or none and may not be asked now.
+    """
+    approved = remote.parameters().get(contract.APPROVED_RELEASE)
+    if approved == release.digest:
+        return
+    if approved is None and approve:
+        remote.put(contract.APPROVED_RELEASE, release.digest)
+        return
+    found = f"has approved {approved[:12]}" if approved else "has approved none"
+    raise NotApproved(
+        f"{remote.where}: the release {release.digest[:12]} is to run, this account {found}.",
+        remedy=f"Its admin approves it with: federate approve --only {remote.node.id}",
+    )
+
+
+def approve(remote: Remote, digest: str) -> None:
+    """Let a node run the release with this digest, and no other.
+
+    Raises:
+        NotADigest: it is none.
+    """
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise NotADigest(
+            f"{digest!r} is no digest of a release.", remedy="It is 64 hexadecimal digits; federate supply tells it."
+        )
+    remote.put(contract.APPROVED_RELEASE, digest)
+
+
+def _put_run_files(remote: Remote, federation: Federation, release: Release) -> None:
+    """Write the run files, and last the manifest that makes them count."""
+    s3 = remote.client("s3")
+    files = {name: text.encode() for name, text in run_files(federation, remote.node).items()}
+    for name, content in files.items():
+        s3.put_object(Bucket=remote.bucket, Key=f"{contract.RUN_PREFIX}{name}", Body=content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = Manifest(release=release.digest, files=digests)
+    s3.put_object(Bucket=remote.bucket, Key=contract.MANIFEST_KEY, Body=manifest.text().encode())
+
+
+def _data(remote: Remote, folder: Path, say: Callable[[str], None]) -> tuple[int, int]:
+    """Make what is under ``data/`` the folder's content; return bytes sent and the number of objects."""
+    wanted = {f"{contract.DATA_PREFIX}{path.relative_to(folder).as_posix()}": path for path in _files(folder)}
+    sent = sum(_put_once(remote, key, path, _digest(path), say) for key, path in wanted.items())
+    s3 = remote.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=remote.bucket, Prefix=contract.DATA_PREFIX)
+    for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
+        if key not in wanted:
+            s3.delete_object(Bucket=remote.bucket, Key=key)
+    return sent, len(wanted)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _put_once(remote: Remote, key: str, path: Path, digest: str, say: Callable[[str], None]) -> int:
+    """Upload a file unless the object has its digest; return the bytes sent."""
+    s3 = remote.client("s3")
+    if _metadata(s3, remote.bucket, key).get(_SHA256) == digest:
+        return 0
+    size = path.stat().st_size
+    say(f"uploads {key}, {size / 1e6:.1f} MB")
+    s3.upload_file(str(path), remote.bucket, key, ExtraArgs={"Metadata": {_SHA256: digest}})
+    return size
+
+
+def _metadata(s3: Any, bucket: str, key: str) -> Mapping[str, str]:
+    try:
+        found: Mapping[str, str] = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
+            return {}
+        raise
+    return found
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

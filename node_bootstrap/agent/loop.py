@@ -1,0 +1,247 @@
+"""What the agent does at each look at its parameters: enrol, then bring the application to what is desired."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from node_bootstrap import contract
+from node_bootstrap.agent.application import Application, Folders, progress_of
+from node_bootstrap.agent.facts import Facts
+from node_bootstrap.agent.identity import Identity, IdentityError
+from node_bootstrap.agent.inputs import Inputs, InputsError, fetch
+from node_bootstrap.contract import Desired, NodeState, Unreadable
+
+_log = logging.getLogger(__name__)
+
+#: Exit codes of the application that another try would only repeat: configuration or data, identity.
+_FINAL_CODES = (2, 3)
+_MOST_RESTARTS = 5
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Owner(Protocol):
+    """The node's account, as :class:`node_bootstrap.agent.account.Account` reaches it."""
+
+    def parameters(self) -> dict[str, str]: ...  # noqa: D102 - see Account
+    def publish(self, name: str, value: str) -> None: ...  # noqa: D102
+    def read(self, key: str) -> bytes | None: ...  # noqa: D102
+    def download(self, key: str, path: Path) -> bool: ...  # noqa: D102
+    def items(self, prefix: str) -> Any: ...  # noqa: D102
+    def upload(self, path: Path, key: str) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class _Run:
+    """One start of the node: what it was given, and how its application goes."""
+
+    name: str
+    inputs: Inputs
+    application: Application | None
+    restarts: int = 0
+    round: int = -1
+    try_again_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How the last run ended; it outlives the node, so that a reboot does not begin again what is over for good."""
+
+    run: str
+    state: str
+    reason: str
+    for_good: bool = True
+
+
+class Loop:
+    """The agent's work, a step at a time; nothing is remembered but what a step needs of the one before.
+
+    Args:
+        facts: who the node is.
+        owner: its account.
+        root: folder on the root volume: code, run files, data.
+        state: folder on the state volume: identity, checkpoints, output, how the last run ended.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, facts: Facts, owner: Owner, root: Path, state: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._facts, self._owner, self._root, self._state, self._clock = facts, owner, root, state, clock
+        self._identity = Identity(state / "tls", facts)
+        self._run: _Run | None = None
+        self._published: dict[str, Any] | None = None
+
+    @property
+    def application_log(self) -> Path:
+        """The file that the application's words go to."""
+        return self._root / "application.log"
+
+    def step(self) -> None:
+        """Look at the parameters once and act.
+
+        Raises:
+            AccountError: the account does not answer; the next step finds everything as it is.
+        """
+        told = self._owner.parameters()
+        try:
+            desired = Desired.read(told.get(contract.DESIRED))
+        except Unreadable as error:
+            self._say(NodeState.FAILED, str(error))
+            return
+        if self._run is not None and (desired.state, desired.run) != ("started", self._run.name):
+            self._end(NodeState.STOPPED, "stopped as asked", for_good=False)
+        if not self._is_enrolled(told):
+            return
+        if self._run is not None:
+            self._watch(self._run)
+        elif desired.state == "started" and not self._is_over(desired.run):
+            self._begin(desired.run, told.get(contract.APPROVED_RELEASE))
+        else:
+            self._rest(desired)
+
+    def close(self) -> None:
+        """End the application in order; nothing is published any more: that a node is gone, its account says itself."""
+        if self._run is not None and self._run.application is not None:
+            self._run.application.stop()
+
+    def _is_enrolled(self, told: Mapping[str, str]) -> bool:
+        """Install the certificate if it is there; otherwise publish the request for it."""
+        why = ""
+        try:
+            request = self._identity.request()
+            if told.get(contract.REQUEST) != request:
+                self._owner.publish(contract.REQUEST, request)
+            certificate, authority = told.get(contract.CERTIFICATE), told.get(contract.AUTHORITY)
+            if certificate and authority:
+                self._identity.install(certificate, authority)
+                return True
+        except IdentityError as error:
+            why = f": {error}"
+        if self._run is None:
+            self._say(NodeState.BOOTING, f"waits for its certificate{why}")
+        return self._run is not None  # a run goes on with what it has
+
+    def _begin(self, run: str, approved: str | None) -> None:
+        def say(doing: str) -> None:
+            self._say(NodeState.BOOTING, doing)
+
+        try:
+            inputs = fetch(self._owner, self._root, approved=approved, with_data=self._facts.role == "client", say=say)
+        except InputsError as error:
+            self._keep(_Ended(run, NodeState.FAILED, str(error)))
+            self._rest(Desired("started", run))
+            return
+        if self._ended().state == NodeState.FINISHED:  # what is left is in the bucket, and of another run
+            shutil.rmtree(self._output, ignore_errors=True)
+        _log.info("starts %s with release %s", run, inputs.release[:12])
+        self._run = _Run(run, inputs, self._application(inputs))
+        self._say(NodeState.WAITING, "the application starts")
+
+    def _application(self, inputs: Inputs) -> Application:
+        folders = Folders(inputs.config, inputs.data, self._state, self._output)
+        return Application(self._facts.role, inputs.code, folders, self.application_log)
+
+    def _watch(self, run: _Run) -> None:
+        if run.application is None:
+            if self._clock() >= run.try_again_at:
+                run.application = self._application(run.inputs)
+            return
+        code = run.application.exit_code()
+        progress = run.application.progress()
+        if progress.get("round", -1) > run.round:
+            run.round, run.restarts = progress["round"], 0
+        if code is None:
+            is_waiting = progress.get("phase") in (None, "waiting")
+            state = NodeState.WAITING if is_waiting else NodeState.RUNNING
+            self._say(state, "" if progress else "the application starts", progress)
+        elif code == 0:
+            self._end(NodeState.FINISHED, "", for_good=True)
+        else:
+            self._failed(run, code, run.application.last_words())
+
+    def _failed(self, run: _Run, code: int, words: str) -> None:
+        """Start the application again after a while, unless that would only repeat what happened."""
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if code in _FINAL_CODES or run.restarts >= _MOST_RESTARTS:
+            self._end(NodeState.FAILED, words, for_good=True)
+            return
+        pause = min(2.0**run.restarts, _LONGEST_PAUSE_SECONDS)
+        run.application, run.restarts, run.try_again_at = None, run.restarts + 1, self._clock() + pause
+        _log.warning("the application ended with %s (%s); it is started again in %g s", how, words, pause)
+        self._say(NodeState.WAITING, f"ended with {how}; starts again", self._progress())
+
+    def _end(self, state: NodeState, reason: str, *, for_good: bool) -> None:
+        """End the run, bring its results to the bucket, and say how it ended."""
+        run = self._run
+        if run is None:
+            return
+        if run.application is not None:
+            run.application.stop()
+        self._upload(run)
+        self._keep(_Ended(run.name, state, reason, for_good))
+        self._run = None
+        self._say(state, reason, self._progress())
+
+    def _upload(self, run: _Run) -> None:
+        for path in sorted(self._output.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                name = path.relative_to(self._output).as_posix()
+                self._owner.upload(path, f"{contract.RESULTS_PREFIX}{run.name}/{name}")
+
+    def _rest(self, desired: Desired) -> None:
+        """Say what the node is while nothing runs."""
+        ended = self._ended()
+        if self._is_over(desired.run):
+            self._say(NodeState(ended.state), ended.reason, self._progress())
+        elif desired.run:
+            self._say(NodeState.STOPPED, "stopped as asked", self._progress())
+        else:
+            self._say(NodeState.READY, "")
+
+    def _say(self, state: NodeState, reason: str, progress: Mapping[str, Any] | None = None) -> None:
+        """Publish the node's state if it has changed."""
+        run = self._run.name if self._run else self._ended().run
+        now = {"state": state.value, "reason": reason, "run": run, "progress": dict(progress or {})}
+        if now == self._published:
+            return
+        if self._published is None or (state, reason) != (self._published["state"], self._published["reason"]):
+            _log.info("%s%s", state, f": {reason}" if reason else "")
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._owner.publish(contract.STATE, json.dumps({**now, "at": at}))
+        self._published = now
+
+    def _progress(self) -> dict[str, Any]:
+        return progress_of(self._output)
+
+    @property
+    def _output(self) -> Path:
+        return self._state / "output"
+
+    @property
+    def _ended_file(self) -> Path:
+        return self._state / "ended.json"
+
+    def _ended(self) -> _Ended:
+        try:
+            found = json.loads(self._ended_file.read_text("utf-8"))
+            state = NodeState(found["state"]).value
+            return _Ended(str(found["run"]), state, str(found["reason"]), found["for_good"] is True)
+        except (OSError, ValueError, KeyError, TypeError):
+            return _Ended("", NodeState.READY, "", for_good=False)
+
+    def _is_over(self, run: str) -> bool:
+        ended = self._ended()
+        return bool(run) and ended.for_good and ended.run == run
+
+    def _keep(self, ended: _Ended) -> None:
+        part = self._ended_file.with_name(".ended.json.part")
+        part.write_text(json.dumps(asdict(ended)), "utf-8")
+        part.replace(self._ended_file)
