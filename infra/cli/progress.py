@@ -125,9 +125,9 @@ def _node(node: str, state: Mapping[str, Any]) -> NodeView:
     progress = state.get("progress") or {}
     waiting_for = ", ".join(str(name) for name in progress.get("waiting_for") or ())
     does = str(state.get("reason") or "")
-    if not does:
-        does = f"waits for {waiting_for}" if waiting_for else str(progress.get("phase") or "")
     name = str(state.get("state") or "silent")
+    if not does and name not in _OVER:
+        does = f"waits for {waiting_for}" if waiting_for else str(progress.get("phase") or "")
     is_counting = progress.get("round") is not None and name in ("running", "finished")
     return NodeView(
         id=node,

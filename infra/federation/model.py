@@ -102,7 +102,8 @@ class DataLocation(Model):
 
     source: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="Folder on the operator's side to upload from; for eICU it is dealt if left out.",
+        description="Folder on the operator's side to upload from, seen from this file's; for eICU it is dealt if "
+        "left out.",
         examples=["data/hospital-a"],
     )
     hospitals: tuple[PositiveInt, ...] | None = Field(

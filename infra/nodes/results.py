@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -45,6 +46,11 @@ def bring(aggregator: Remote, federation: Federation, *, home: Path) -> Path:
         NoResults: there are none.
     """
     run = aggregator.report().run
+    if run and not contract.is_run_name(run):
+        raise NoResults(
+            f"{aggregator.where} published {run[:80]!r} as the name of its run, which is none.",
+            remedy="Nothing was written here. Whoever changed that parameter can change it back.",
+        )
     prefix = f"{contract.RESULTS_PREFIX}{run}/"
     folder = home / "results" / federation.name / run
     found = False
@@ -53,7 +59,7 @@ def bring(aggregator: Remote, federation: Federation, *, home: Path) -> Path:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=aggregator.bucket, Prefix=prefix)
         for key in [item["Key"] for page in pages for item in page.get("Contents", []) if run]:
             path = folder / key.removeprefix(prefix)
-            if path.resolve().is_relative_to(folder.resolve()):
+            if not key.endswith("/") and path.resolve().is_relative_to(folder.resolve()):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 s3.download_file(aggregator.bucket, key, str(path))
                 found = True
@@ -77,10 +83,34 @@ def report(folder: Path, federation: Federation, data: Mapping[str, Path] | None
         NoResults: with what the application says.
     """
     table = ""
+    sources = sources_of(data or {})
+    if sources:
+        _note_sources(folder, sources)
     if data is not None and (folder / MODEL).exists():
         table = _compare(folder, federation, data)
+        table = "\n".join([*(f"Data: {source}" for source in dict.fromkeys(sources.values())), table])
     _run(["fl_app.tracking", "report", "--results", str(folder)])
     return Brought(folder, folder / REPORT, table)
+
+
+def sources_of(data: Mapping[str, Path]) -> dict[str, str]:
+    """Return what the sites' folders say their data is, such as ``synthetic``, by site; those that say nothing not."""
+    found = {}
+    for site, folder in data.items():
+        try:
+            found[site] = str(json.loads((folder / "hospitals.json").read_text("utf-8"))["source"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _note_sources(folder: Path, sources: Mapping[str, str]) -> None:
+    """Write into model and summary what the model was made from: the aggregator does not know it."""
+    for name in ("model.json", "summary.json"):
+        path = folder / name
+        if path.exists():
+            told = {**json.loads(path.read_text("utf-8")), "data": dict(sources)}
+            path.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
 
 
 def _compare(folder: Path, federation: Federation, data: Mapping[str, Path]) -> str:

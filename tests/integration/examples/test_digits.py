@@ -178,6 +178,4 @@ def test_what_the_tutorial_shows_is_what_the_example_holds() -> None:
 
 def test_its_file_is_where_the_tutorial_says_it_is() -> None:
     document = yaml.safe_load((EXAMPLE / "federation.yaml").read_text())
-    assert [site["data"]["source"] for site in document["participants"]] == [
-        f"examples/digits/data/{site}" for site in SITES
-    ]
+    assert [site["data"]["source"] for site in document["participants"]] == [f"data/{site}" for site in SITES]
