@@ -6,6 +6,7 @@ A node reads what is written for it and publishes what it has to say; nobody eve
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -26,10 +27,20 @@ RESULTS_PREFIX = "results/"  # then the name of the start, as in Desired
 #: Written last: names the release, and the run files with their digests.
 MANIFEST_KEY = f"{RUN_PREFIX}manifest.json"
 
+#: A run's name stands in an object's key, and in a folder's name on the operator's side.
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_QUOTED_CHARACTERS = 80
+
 
 def release_key(digest: str) -> str:
     """Return where the release with this SHA-256 lies in the bucket."""
     return f"{RELEASE_PREFIX}{digest}.zip"
+
+
+def is_run_name(text: str) -> bool:
+    """Say whether a text can name a start: letters, digits, and what a single folder's name may hold besides."""
+    return _RUN.fullmatch(text) is not None
 
 
 class NodeState(StrEnum):
@@ -69,9 +80,12 @@ class Desired:
         if text is None:
             return cls("stopped")
         found = _object(text, DESIRED)
-        if found.get("state") not in ("started", "stopped") or not isinstance(found.get("run"), str):
-            raise Unreadable(f"the parameter {DESIRED} says {text!r}; a state, started or stopped, and a run are due")
-        return cls(found["state"], found["run"])
+        state, run = found.get("state"), found.get("run")
+        is_run = isinstance(run, str) and (is_run_name(run) or (state == "stopped" and not run))
+        if state not in ("started", "stopped") or not is_run:
+            said = text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…"
+            raise Unreadable(f"the parameter {DESIRED} says {said!r}; a state, started or stopped, and a run are due")
+        return cls(state, str(run))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +114,12 @@ class Manifest:
         found = _object(text, MANIFEST_KEY)
         try:
             files = {str(name): str(digest) for name, digest in dict(found["files"]).items()}
-            return cls(str(found["release"]), files)
+            release = str(found["release"])
         except (KeyError, TypeError, ValueError):
             raise Unreadable(f"{MANIFEST_KEY} lacks release or files") from None
+        if not _DIGEST.fullmatch(release):
+            raise Unreadable(f"{MANIFEST_KEY} names {release[:_QUOTED_CHARACTERS]!r}, which is no release's digest")
+        return cls(release, files)
 
 
 def _object(text: str, what: str) -> dict[str, Any]:

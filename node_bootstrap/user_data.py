@@ -6,6 +6,7 @@ Whatever may change is fetched by the agent at each start. The rest of the work 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 
 #: Where the facts lie on a node, and what the machine image holds to go on from there.
@@ -28,7 +29,7 @@ if [ -x {bootstrap} ]; then
 fi
 reason="the machine image has no {bootstrap}: it is not one that Federate's install script has made"
 echo "federate: $reason" >&2
-aws ssm put-parameter --overwrite --type String --region {region} --name {prefix}/state \\
+aws ssm put-parameter --overwrite --type String --region {region} --name {parameter} \\
     --value "{{\\"state\\": \\"failed\\", \\"reason\\": \\"$reason\\"}}"
 exit 1
 """
@@ -50,8 +51,8 @@ def render(facts: Mapping[str, str]) -> str:
         begin=_BEGIN,
         end=_END,
         facts=json.dumps(dict(facts), indent=1),
-        region=facts["region"],
-        prefix=facts["parameter_prefix"],
+        region=shlex.quote(facts["region"]),
+        parameter=shlex.quote(f"{facts['parameter_prefix']}/state"),
     )
 
 

@@ -20,6 +20,8 @@ Who = Annotated[
 ]
 #: From the wish to the application's first word: importing torch takes its time on a small machine.
 _START_SECONDS = 300.0
+#: How far back each look at the logs goes: accounts show lines late, and not always in the order of their times.
+_OVERLAP_MS = 10_000
 
 
 def register(app: typer.Typer) -> None:
@@ -114,18 +116,21 @@ def logs(
     here = context(ctx)
     chosen = remotes_of(here, who)
     width = max(len(remote.node.id) for remote in chosen)
-    seen: set[tuple[int, str, str, str]] = set()
-    since = 0
+    seen: set[tuple[str, str]] = set()
+    last = {remote.node.id: 0 for remote in chosen}
     while True:
-        lines = sorted(
-            (at, remote.node.id, stream, line) for remote in chosen for at, stream, line in remote.log_lines(since)
-        )
-        for at, node, stream, line in lines:
-            if (at, node, stream, line) not in seen:
-                clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at / 1000))
-                print(f"{clock} {node:{width}} {stream.rpartition('/')[2]:11} {line.rstrip()}", flush=True)
-        seen = set(lines)
-        since = max((at for at, *_ in lines), default=since)
+        found = [
+            (remote.node.id, line)
+            for remote in chosen
+            for line in remote.log_lines(max(0, last[remote.node.id] - _OVERLAP_MS))
+        ]
+        # By time alone: what a node has sent at once bears one time, and stays in its order.
+        for node, line in sorted(found, key=lambda pair: pair[1].at):
+            if (node, line.id) not in seen:
+                seen.add((node, line.id))
+                last[node] = max(last[node], line.at)
+                clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(line.at / 1000))
+                print(f"{clock} {node:{width}} {line.stream.rpartition('/')[2]:11} {line.text.rstrip()}", flush=True)
         if not follow_:
             return
         time.sleep(1.0)

@@ -53,7 +53,10 @@ def start(chosen: Sequence[Remote], *, again: bool = False) -> dict[str, str]:
 def stop(chosen: Sequence[Remote]) -> None:
     """Have nodes stop in order; what they have learned so far stays with them, and the next start goes on from it."""
     for remote in chosen:
-        desired = _desired(remote.parameters().get(contract.DESIRED))
+        try:
+            desired = Desired.read(remote.parameters().get(contract.DESIRED))
+        except Unreadable:
+            desired = Desired("started")  # a node goes on with what it does while it cannot read what is wanted
         if desired.state == "started":
             remote.put(contract.DESIRED, Desired("stopped", desired.run).text())
 

@@ -42,7 +42,8 @@ def enrol(remote: Remote, federation: Federation, authority: Authority) -> bool:
         now=datetime.now(UTC),
     )
     if not is_good or told.get(contract.AUTHORITY, "").encode() != authority.pem:
+        signed = authority.sign(request.encode(), remote.node, days=days)
         # The authority first: the node installs both as soon as it sees both.
         remote.put(contract.AUTHORITY, authority.pem.decode("ascii"))
-        remote.put(contract.CERTIFICATE, authority.sign(request.encode(), remote.node, days=days).decode("ascii"))
+        remote.put(contract.CERTIFICATE, signed.decode("ascii"))
     return True

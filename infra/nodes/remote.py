@@ -82,6 +82,16 @@ class Report:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a node's log: the account's id of it, milliseconds since 1970, the stream, the text."""
+
+    id: str
+    at: int
+    stream: str
+    text: str
+
+
 class Remote:
     """A node, by way of its account.
 
@@ -163,8 +173,8 @@ class Remote:
                 self.client("ssm").delete_parameters(Names=names[start : start + _DELETED_AT_ONCE])
         return len(names)
 
-    def log_lines(self, since_ms: int = 0) -> Iterator[tuple[int, str, str]]:
-        """Yield (milliseconds since 1970, stream, line) of the node's log, oldest first; none where it has no log."""
+    def log_lines(self, since_ms: int = 0) -> Iterator[LogLine]:
+        """Yield the node's log, oldest first, lines of one moment in their order; none where it has no log."""
         with explained(self.where):
             logs = self.client("logs")
             try:
@@ -173,7 +183,7 @@ class Remote:
                 )
                 for page in pages:
                     for event in page["events"]:
-                        yield event["timestamp"], event["logStreamName"], event["message"]
+                        yield LogLine(event["eventId"], event["timestamp"], event["logStreamName"], event["message"])
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") != "ResourceNotFoundException":
                     raise

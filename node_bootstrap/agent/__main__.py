@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
@@ -17,6 +18,7 @@ from node_bootstrap.user_data import FACTS_PATH
 
 _EXAMPLE = "Example: python -m node_bootstrap.agent --facts /etc/federate/node.json --root /var/lib/federate"
 _LONGEST_PAUSE_SECONDS = 30.0
+_UNEXPECTED = 70
 
 _log = logging.getLogger("node_bootstrap.agent")
 
@@ -51,8 +53,16 @@ def main(arguments: list[str] | None = None) -> int:
     shipper = Shipper(account, facts.node, loop.application_log)
     shipper.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logging.getLogger("node_bootstrap").addHandler(shipper)
-    _run(loop, shipper, stop, options.poll)
-    return 0
+    try:
+        _run(loop, shipper, stop, options.poll)
+        return 0
+    except Exception:
+        _log.exception("the agent itself failed")  # it is started again; why, must not be lost
+        return _UNEXPECTED
+    finally:
+        loop.close()
+        with contextlib.suppress(*AccountError, OSError):
+            shipper.ship()
 
 
 def _run(loop: Loop, shipper: Shipper, stop: threading.Event, poll: float) -> None:
@@ -69,12 +79,9 @@ def _run(loop: Loop, shipper: Shipper, stop: threading.Event, poll: float) -> No
         except OSError as error:  # a full disk, say: what can be freed by itself may be
             pause = min(2 * pause, max(poll, _LONGEST_PAUSE_SECONDS))
             _log.error("%s; tried again in %g s", error, pause)
+            with contextlib.suppress(*AccountError, OSError):
+                shipper.ship()  # it may be all that is heard of the node
         stop.wait(pause)
-    loop.close()
-    try:
-        shipper.ship()
-    except AccountError:
-        return
 
 
 if __name__ == "__main__":

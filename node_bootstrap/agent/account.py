@@ -68,7 +68,7 @@ class Account:
         try:
             body: bytes = self._bucket.get_object(Bucket=self._facts.bucket, Key=key)["Body"].read()
         except ClientError as error:
-            if _is_missing(error):
+            if self._is_missing(key, error):
                 return None
             raise
         return body
@@ -80,7 +80,7 @@ class Account:
             # A plain GET, in pieces: a site's tables need not fit into memory.
             body: Any = self._bucket.get_object(Bucket=self._facts.bucket, Key=key)["Body"]
         except ClientError as error:
-            if _is_missing(error):
+            if self._is_missing(key, error):
                 return False
             raise
         with part.open("wb") as file:
@@ -100,15 +100,28 @@ class Account:
                 self._logs.create_log_stream(logGroupName=self._facts.log_group, logStreamName=stream)
             self._streams.add(stream)
         now = int(time.time() * 1000)
-        for start in range(0, len(lines), _EVENTS_PER_CALL):
-            events = [
-                {"timestamp": now, "message": line[:_EVENT_CHARACTERS]}
-                for line in lines[start : start + _EVENTS_PER_CALL]
-                if line.strip()  # an empty event is refused
-            ]
-            if events:
-                self._logs.put_log_events(logGroupName=self._facts.log_group, logStreamName=stream, logEvents=events)
+        events = [
+            {"timestamp": now, "message": line[start : start + _EVENT_CHARACTERS]}
+            for line in lines
+            if line.strip()  # an empty event is refused
+            for start in range(0, len(line), _EVENT_CHARACTERS)
+        ]
+        for start in range(0, len(events), _EVENTS_PER_CALL):
+            self._logs.put_log_events(
+                logGroupName=self._facts.log_group,
+                logStreamName=stream,
+                logEvents=events[start : start + _EVENTS_PER_CALL],
+            )
 
+    def _is_missing(self, key: str, error: ClientError) -> bool:
+        """Say whether the error means that there is no such object.
 
-def _is_missing(error: ClientError) -> bool:
-    return error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404")
+        S3 answers 403 for an object that does not exist to who may not list the bucket, and this role may list it
+        under some prefixes only, which does not count: so it is listed under one.
+
+        Source: Amazon S3 API Reference, GetObject, "Permissions".
+        """
+        code = error.response.get("Error", {}).get("Code")
+        if code in ("AccessDenied", "403"):
+            return key not in {item.key for item in self.items(key)}
+        return code in ("NoSuchKey", "404")

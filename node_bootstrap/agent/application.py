@@ -90,17 +90,20 @@ class Application:
 
 
 def progress_of(output: Path) -> dict[str, Any]:
-    """Return where a run stands from its output folder; empty where it has not written anything yet."""
+    """Return where a run stands from its output folder; empty where it has not written anything that can be read."""
     try:
         progress = json.loads((output / "progress.json").read_text("utf-8"))
     except (OSError, ValueError):
+        return {}
+    if not isinstance(progress, dict):
         return {}
     metrics = _metrics(_last_record(output / "rounds.jsonl"))
     return {**progress, **({"metrics": metrics} if metrics else {})}
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    told = record.get("federated") or record
+    federated = record.get("federated")
+    told = federated if isinstance(federated, dict) else record
     found = {"auroc": told.get("auroc"), "auprc": told.get("auprc"), "loss": told.get("test_loss")}
     return {name: round(value, 6) for name, value in found.items() if isinstance(value, int | float)}
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -13,6 +14,15 @@ from cryptography.x509.oid import NameOID
 from node_bootstrap.agent.facts import Facts
 
 _KEY, _REQUEST, _CERTIFICATE, _AUTHORITY = "key.pem", "request.pem", "certificate.pem", "authority.pem"
+
+#: What the library raises for a certificate that is none, or one with a key or an extension that it does not know.
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class IdentityError(Exception):
@@ -52,15 +62,16 @@ class Identity:
             IdentityError: it is of another key, or of another node.
         """
         path = self._folder / _CERTIFICATE
-        if path.exists() and path.read_text("ascii") == certificate and (self._folder / _AUTHORITY).exists():
+        if path.exists() and path.read_bytes() == certificate.encode() and (self._folder / _AUTHORITY).exists():
             return
         try:
             found = x509.load_pem_x509_certificate(certificate.encode())
             x509.load_pem_x509_certificate(authority.encode())
             names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (ValueError, x509.ExtensionNotFound) as error:
+            certified = _public(found.public_key())
+        except _UNREADABLE as error:
             raise IdentityError(f"what was given as certificate cannot be read: {error}") from None
-        if _public(found.public_key()) != _public(self._key().public_key()):
+        if certified != _public(self._key().public_key()):
             raise IdentityError("the certificate is of another key than this node's; its request is published anew")
         if self._facts.uri not in names.get_values_for_type(x509.UniformResourceIdentifier):
             raise IdentityError(f"the certificate does not name {self._facts.uri}")
@@ -71,6 +82,7 @@ class Identity:
     def _key(self) -> ec.EllipticCurvePrivateKey:
         path = self._folder / _KEY
         if not path.exists():
+            (self._folder / _CERTIFICATE).unlink(missing_ok=True)  # a certificate of a lost key is none
             key = ec.generate_private_key(ec.SECP256R1())
             _put(
                 path,

@@ -26,7 +26,8 @@ class Shipper(logging.Handler):
     Args:
         group: where to.
         stream: name of this node's streams, ``/agent`` and ``/application`` behind it.
-        application_log: the file that the application writes.
+        application_log: the file that the application writes; beside it stands how much of it was sent, so that an
+            agent that is started again goes on from there.
     """
 
     def __init__(self, group: LogGroup, stream: str, application_log: Path) -> None:
@@ -35,7 +36,8 @@ class Shipper(logging.Handler):
         self._stream = stream
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._file = application_log
-        self._offset = application_log.stat().st_size if application_log.exists() else 0
+        self._mark = application_log.with_name(f".{application_log.name}.sent")
+        self._offset = self._read_mark()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line of the agent's."""
@@ -51,6 +53,14 @@ class Shipper(logging.Handler):
         while whole := self._from_file():
             self._group.log(f"{self._stream}/application", whole.decode("utf-8", "replace").splitlines())
             self._offset += len(whole)
+            self._mark.write_text(f"{self._offset}", "ascii")
+
+    def _read_mark(self) -> int:
+        """Return how much of the file was sent by an agent before this one."""
+        try:
+            return int(self._mark.read_text("ascii"))
+        except (OSError, ValueError):
+            return 0
 
     def _from_file(self) -> bytes:
         """Return whole lines that were not sent yet."""

@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 _FINAL_CODES = (2, 3)
 _MOST_RESTARTS = 5
 _LONGEST_PAUSE_SECONDS = 30.0
+#: A parameter holds 4 KB; what is published must fit, however many sites are waited for.
+_REASON_CHARACTERS = 600
+_MOST_NAMES = 20
 
 
 class Owner(Protocol):
@@ -94,7 +97,10 @@ class Loop:
         try:
             desired = Desired.read(told.get(contract.DESIRED))
         except Unreadable as error:
-            self._say(NodeState.FAILED, str(error))
+            if self._run is None:
+                self._say(NodeState.FAILED, str(error))
+            else:  # nobody asked for its end
+                self._watch(self._run, remark=str(error))
             return
         if self._run is not None and (desired.state, desired.run) != ("started", self._run.name):
             self._end(NodeState.STOPPED, "stopped as asked", for_good=False)
@@ -139,8 +145,13 @@ class Loop:
             self._keep(_Ended(run, NodeState.FAILED, str(error)))
             self._rest(Desired("started", run))
             return
+        except OSError as error:  # a full disk, say: the next step tries again, and meanwhile the operator knows
+            self._say(NodeState.BOOTING, f"what it is given cannot be written here: {error}")
+            raise
         if self._ended().state == NodeState.FINISHED:  # what is left is in the bucket, and of another run
             shutil.rmtree(self._output, ignore_errors=True)
+            # Or an agent that is started again in the middle of this run would delete what it has written.
+            self._keep(_Ended("", NodeState.READY, "", for_good=False))
         _log.info("starts %s with release %s", run, inputs.release[:12])
         self._run = _Run(run, inputs, self._application(inputs))
         self._say(NodeState.WAITING, "the application starts")
@@ -149,19 +160,21 @@ class Loop:
         folders = Folders(inputs.config, inputs.data, self._state, self._output)
         return Application(self._facts.role, inputs.code, folders, self.application_log)
 
-    def _watch(self, run: _Run) -> None:
+    def _watch(self, run: _Run, remark: str = "") -> None:
         if run.application is None:
             if self._clock() >= run.try_again_at:
                 run.application = self._application(run.inputs)
             return
         code = run.application.exit_code()
         progress = run.application.progress()
-        if progress.get("round", -1) > run.round:
-            run.round, run.restarts = progress["round"], 0
+        round_ = progress.get("round")
+        if isinstance(round_, int) and round_ > run.round:
+            run.round, run.restarts = round_, 0
         if code is None:
-            is_waiting = progress.get("phase") in (None, "waiting")
+            # Between two rounds a site waits for the next one: that is part of running.
+            is_waiting = progress.get("phase") in (None, "waiting") and not progress.get("round")
             state = NodeState.WAITING if is_waiting else NodeState.RUNNING
-            self._say(state, "" if progress else "the application starts", progress)
+            self._say(state, remark or ("" if progress else "the application starts"), progress)
         elif code == 0:
             self._end(NodeState.FINISHED, "", for_good=True)
         else:
@@ -209,13 +222,18 @@ class Loop:
     def _say(self, state: NodeState, reason: str, progress: Mapping[str, Any] | None = None) -> None:
         """Publish the node's state if it has changed."""
         run = self._run.name if self._run else self._ended().run
-        now = {"state": state.value, "reason": reason, "run": run, "progress": dict(progress or {})}
+        now = {
+            "state": state.value,
+            "reason": _shortened(reason),
+            "run": run,
+            "progress": {name: _few(value) for name, value in (progress or {}).items()},
+        }
         if now == self._published:
             return
-        if self._published is None or (state, reason) != (self._published["state"], self._published["reason"]):
+        if self._published is None or any(now[name] != self._published[name] for name in ("state", "reason")):
             _log.info("%s%s", state, f": {reason}" if reason else "")
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._owner.publish(contract.STATE, json.dumps({**now, "at": at}))
+        self._owner.publish(contract.STATE, json.dumps({**now, "at": at}, ensure_ascii=False))
         self._published = now
 
     def _progress(self) -> dict[str, Any]:
@@ -245,3 +263,14 @@ class Loop:
         part = self._ended_file.with_name(".ended.json.part")
         part.write_text(json.dumps(asdict(ended)), "utf-8")
         part.replace(self._ended_file)
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]}…"
+
+
+def _few(value: Any) -> Any:
+    """Return a value of the progress, a list of names cut short."""
+    if not isinstance(value, list) or len(value) <= _MOST_NAMES:
+        return value
+    return [*value[:_MOST_NAMES], f"{len(value) - _MOST_NAMES} more"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -93,9 +95,11 @@ class Bodies:
 
     def end(self, instance: str) -> None:
         """End a body in order, with all that it started; its root volume stays."""
-        body = self._bodies.pop(instance, None)
+        body = self._bodies.get(instance)
         if body is not None:
-            process.end(body.pid, body.began, grace_seconds=_GRACE_SECONDS, with_its_group=True)
+            process.end(body.pid, body.began, grace_seconds=_GRACE_SECONDS)
+            _end_group_of_the_dead(body.pid)
+            del self._bodies[instance]
             self._write()
 
     def forget(self, instances: set[str], volumes: set[str]) -> None:
@@ -163,6 +167,17 @@ def _environment(root: Path, instance: Instance, credentials: Mapping[str, str],
         "AWS_EC2_METADATA_DISABLED": "true",
         "FEDERATE_ADDRESS_MAP": address_map,
     }
+
+
+def _end_group_of_the_dead(pid: int) -> None:
+    """End what an agent that is gone has left behind, as systemd does for a unit.
+
+    As long as one process of its group lives, no other process gets the number: so where one has it, the group is gone.
+    """
+    process.reap(pid)
+    if process.started_at(pid) is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _free_port(taken: set[int]) -> int:

@@ -99,14 +99,14 @@ def application(install: Install) -> Path:
 
 
 @pytest.fixture
-def digits(application: Path, install: Install) -> Path:
+def numerals(application: Path, install: Install) -> Path:
     """Install a plug-in with a data set beside the application; return the site folder."""
     files = {
-        "digits/__init__.py": "",
-        "digits/data.py": "def load(spec): ...\n",
-        "../bin/digits": "#!/usr/bin/python\n",
+        "numerals/__init__.py": "",
+        "numerals/data.py": "def load(spec): ...\n",
+        "../bin/numerals": "#!/usr/bin/python\n",
     }
-    return install("federate-digits", files, entry_points="[federate.datasets]\ndigits = digits.data:load\n")
+    return install("federate-numerals", files, entry_points="[federate.datasets]\nnumerals = numerals.data:load\n")
 
 
 def wheels(path: Path) -> dict[str, dict[str, bytes]]:
@@ -153,23 +153,23 @@ def test_a_wheel_records_what_is_in_it(
 
 
 def test_a_plug_in_travels_if_the_federation_names_it_and_only_then(
-    digits: Path, federation: Callable[..., Federation], tmp_path: Path
+    numerals: Path, federation: Callable[..., Federation], tmp_path: Path
 ) -> None:
-    with_plug_in = build(federation(dataset="digits"), tmp_path)
+    with_plug_in = build(federation(dataset="numerals"), tmp_path)
     without = build(federation(), tmp_path)
-    assert with_plug_in.wheels == ("federate-9.0-py3-none-any.whl", "federate_digits-1.0-py3-none-any.whl")
+    assert with_plug_in.wheels == ("federate-9.0-py3-none-any.whl", "federate_numerals-1.0-py3-none-any.whl")
     assert without.wheels == ("federate-9.0-py3-none-any.whl",)
-    assert {"digits/__init__.py", "digits/data.py", "federate_digits-1.0.dist-info/entry_points.txt"} <= wheels(
+    assert {"numerals/__init__.py", "numerals/data.py", "federate_numerals-1.0.dist-info/entry_points.txt"} <= wheels(
         with_plug_in.path
-    )["federate_digits-1.0-py3-none-any.whl"].keys()
+    )["federate_numerals-1.0-py3-none-any.whl"].keys()
 
 
 def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(
-    digits: Path, federation: Callable[..., Federation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    numerals: Path, federation: Callable[..., Federation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = build(federation(dataset="digits"), tmp_path / "first")
+    first = build(federation(dataset="numerals"), tmp_path / "first")
     elsewhere = tmp_path / "elsewhere"
-    shutil.copytree(digits, elsewhere, copy_function=shutil.copyfile)
+    shutil.copytree(numerals, elsewhere, copy_function=shutil.copyfile)
     for record in elsewhere.glob("*.dist-info/RECORD"):  # another tool installed it, in another order
         record.write_text("".join(reversed(record.read_text().splitlines(keepends=True))))
         record.with_name("WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -177,23 +177,23 @@ def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(
         os.utime(path, (1_000_000_000, 1_000_000_000))
         path.chmod(0o700)
     monkeypatch.syspath_prepend(elsewhere)
-    second = build(federation(dataset="digits"), tmp_path / "second")
+    second = build(federation(dataset="numerals"), tmp_path / "second")
     assert second.path.read_bytes() == first.path.read_bytes()
-    (elsewhere / "digits" / "data.py").write_text("def load(spec): return 1\n")
-    assert build(federation(dataset="digits"), tmp_path / "third").digest != first.digest
+    (elsewhere / "numerals" / "data.py").write_text("def load(spec): return 1\n")
+    assert build(federation(dataset="numerals"), tmp_path / "third").digest != first.digest
 
 
 def test_what_unpacks_is_what_was_installed(
-    digits: Path, federation: Callable[..., Federation], tmp_path: Path
+    numerals: Path, federation: Callable[..., Federation], tmp_path: Path
 ) -> None:
-    made = build(federation(dataset="digits"), tmp_path)
+    made = build(federation(dataset="numerals"), tmp_path)
     code = unpack(made.path, made.digest, tmp_path / "node")
-    assert (code / "digits" / "data.py").read_bytes() == (digits / "digits" / "data.py").read_bytes()
+    assert (code / "numerals" / "data.py").read_bytes() == (numerals / "numerals" / "data.py").read_bytes()
     script = (
-        "import digits.data, importlib.metadata as m; print(digits.data.__file__);"
-        "print([point.value for point in m.entry_points(group='federate.datasets', name='digits')])"
+        "import numerals.data, importlib.metadata as m; print(numerals.data.__file__);"
+        "print([point.value for point in m.entry_points(group='federate.datasets', name='numerals')])"
     )
-    assert run(script, code, "-S").split("\n") == [f"{code}/digits/data.py", "['digits.data:load']"]
+    assert run(script, code, "-S").split("\n") == [f"{code}/numerals/data.py", "['numerals.data:load']"]
 
 
 def project(folder: Path, **more: str) -> str:
@@ -306,12 +306,12 @@ def test_a_name_that_nobody_gives_is_refused(
 
 
 def test_a_name_that_two_packages_give_is_refused(
-    digits: Path, install: Install, federation: Callable[..., Federation], tmp_path: Path
+    numerals: Path, install: Install, federation: Callable[..., Federation], tmp_path: Path
 ) -> None:
-    build(federation(dataset="digits"), tmp_path)
-    install("more-digits", {"more.py": ""}, entry_points="[federate.datasets]\ndigits = more:load\n")
-    with pytest.raises(NotReleased, match=r"federate-digits, more-digits; one is due.\n  Uninstall all but one"):
-        build(federation(dataset="digits"), tmp_path)
+    build(federation(dataset="numerals"), tmp_path)
+    install("more-numerals", {"more.py": ""}, entry_points="[federate.datasets]\nnumerals = more:load\n")
+    with pytest.raises(NotReleased, match=r"federate-numerals, more-numerals; one is due.\n  Uninstall all but one"):
+        build(federation(dataset="numerals"), tmp_path)
 
 
 def test_a_plug_in_without_its_module_is_refused(
@@ -323,12 +323,12 @@ def test_a_plug_in_without_its_module_is_refused(
 
 
 def test_two_distributions_with_the_same_file_are_refused(
-    digits: Path, install: Install, federation: Callable[..., Federation], tmp_path: Path
+    numerals: Path, install: Install, federation: Callable[..., Federation], tmp_path: Path
 ) -> None:
     points = "[federate.models]\nnet = net:make\n"
-    install("net", {"net.py": "", "digits/__init__.py": ""}, entry_points=points)
-    with pytest.raises(NotReleased, match=r"net and federate-digits both hold digits/__init__\.py"):
-        build(federation(dataset="digits", model="net"), tmp_path)
+    install("net", {"net.py": "", "numerals/__init__.py": ""}, entry_points=points)
+    with pytest.raises(NotReleased, match=r"net and federate-numerals both hold numerals/__init__\.py"):
+        build(federation(dataset="numerals", model="net"), tmp_path)
     build(federation(model="net"), tmp_path)
 
 
@@ -349,11 +349,11 @@ def test_sources_that_are_gone_are_named(plug_in: Path, federation: Callable[...
 
 
 def test_a_distribution_that_does_not_know_its_files_is_refused(
-    digits: Path, federation: Callable[..., Federation], tmp_path: Path
+    numerals: Path, federation: Callable[..., Federation], tmp_path: Path
 ) -> None:
-    (digits / "federate_digits-1.0.dist-info" / "RECORD").unlink()
-    with pytest.raises(NotReleased, match="federate-digits has no RECORD"):
-        build(federation(dataset="digits"), tmp_path)
+    (numerals / "federate_numerals-1.0.dist-info" / "RECORD").unlink()
+    with pytest.raises(NotReleased, match="federate-numerals has no RECORD"):
+        build(federation(dataset="numerals"), tmp_path)
 
 
 def test_what_the_build_says_is_passed_on(plug_in: Path, federation: Callable[..., Federation], tmp_path: Path) -> None:
