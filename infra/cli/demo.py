@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _HOME = "demo"
 _DEPTHS = ("processes",)
 _STEPS = 6
+
+
+class DemoStopped(FederateError):
+    """The user stopped the demo."""
+
+    exit_code = 130
 
 
 class UnknownDepth(FederateError):
@@ -48,6 +54,7 @@ def demo(
 ) -> None:
     """Deploy into AWS on loopback through the CDK command, train, compare, report, and tear everything down."""
     from infra import local
+    from infra.cli.results import upload
 
     given = context(ctx)
     if depth not in _DEPTHS:
@@ -58,12 +65,21 @@ def demo(
     local.down()  # of a demo that was killed
     try:
         brought, audit = _run(here, eicu, clock)
+    except (KeyboardInterrupt, FederateError) as error:
+        if isinstance(error, KeyboardInterrupt) or error.exit_code == DemoStopped.exit_code:
+            raise DemoStopped(
+                "Stopped: loopback AWS ends, and with it the demo's accounts and nodes.",
+                remedy="make demo begins anew.",
+            ) from None
+        _keep_logs(here)
+        raise
     finally:
         # Whatever ended it: nodes, accounts and the copies of patients' data are gone. The results stay.
         local.down()
         shutil.rmtree(here.home / "data", ignore_errors=True)
     seconds = clock.seconds()
     _tell(here, brought, audit, seconds)
+    upload(here, brought)
 
 
 def _run(here: Context, eicu: Path | None, step: _Steps) -> tuple[Brought, Audit]:
@@ -95,6 +111,21 @@ def _run(here: Context, eicu: Path | None, step: _Steps) -> tuple[Brought, Audit
     return brought, audit
 
 
+def _keep_logs(here: Context) -> None:
+    """Write the nodes' logs to files while their accounts still have them, and say where."""
+    from infra.accounts import AwsAccounts
+    from infra.nodes.remote import remotes
+
+    folder = here.home / "logs" / here.federation.name / "nodes"
+    with contextlib.suppress(FederateError):
+        for remote in remotes(here.federation, AwsAccounts()):
+            lines = [line.text.rstrip() for line in remote.log_lines()]
+            if lines:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{remote.node.id}.log").write_text("\n".join([*lines, ""]), "utf-8")
+                here.say(f"The log of {remote.node.id} is kept: {folder / remote.node.id}.log")
+
+
 class _Steps:
     """Announces the demo's steps and measures them."""
 
@@ -103,7 +134,7 @@ class _Steps:
         self._began = time.monotonic()
         self._seconds: dict[str, float] = {}
 
-    @contextmanager
+    @contextlib.contextmanager
     def __call__(self, name: str, title: str) -> Iterator[None]:
         """Announce a step and measure the block."""
         self._here.say(f"\n== {len(self._seconds) + 1}/{_STEPS} {title}")

@@ -20,6 +20,8 @@ from infra.cli.context import Aws, Context
 from infra.errors import FederateError, InvalidFederation
 from infra.local.home import home
 
+_STOPPED = 130
+
 app = typer.Typer(
     name="federate",
     no_args_is_help=True,
@@ -55,14 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(given, standalone_mode=False)
+        if code == _STOPPED:  # Typer makes this of Ctrl-C
+            raise KeyboardInterrupt
     except ClickException as error:
         error.show()
         return error.exit_code
     except FederateError as error:
         return _report(error, as_json="--json" in given)
     except (KeyboardInterrupt, typer.Abort):
-        print("Stopped.", file=sys.stderr)
-        return 130
+        print("Stopped. The same command goes on where it ended.", file=sys.stderr)
+        return _STOPPED
     except BrokenPipeError:  # whoever read the output has had enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -34,14 +34,17 @@ def register(app: typer.Typer) -> None:
 
 def remotes_of(here: Context, who: Sequence[str] | None) -> tuple[Remote, ...]:
     """Return the nodes that are meant by ``clients``, ``server`` and ids."""
-    from infra.accounts import AwsAccounts
+    from infra.accounts import AwsAccounts, check_credentials
     from infra.federation.derive import nodes
     from infra.nodes.remote import remotes
 
     here.reach_aws()
+    accounts = AwsAccounts()
     groups = {"clients": [node.id for node in nodes(here.federation)[1:]], "server": [AGGREGATOR_ID]}
     ids = [id_ for name in who or () for id_ in groups.get(name, [name])]
-    return remotes(here.federation, AwsAccounts(), ids)
+    chosen = remotes(here.federation, accounts, ids)
+    check_credentials(accounts, [remote.node for remote in chosen])
+    return chosen
 
 
 def start(
@@ -140,7 +143,8 @@ def follow(here: Context, run: str) -> None:
     """Show one run until the aggregator is through with it.
 
     Raises:
-        NodeFailed: the aggregator failed.
+        NodeFailed: the aggregator failed, or so many sites that the quorum is out of reach.
+        Unwatched: Ctrl-C; training goes on.
     """
     from infra.cli.progress import watch as show
     from infra.nodes.control import NodeFailed
@@ -149,7 +153,9 @@ def follow(here: Context, run: str) -> None:
     everybody = remotes_of(here, None)
 
     def states() -> Mapping[str, Mapping[str, Any] | None]:
-        return {id_: _seen(id_, report, run) for id_, report in reports(everybody).items()}
+        found = reports(everybody)
+        _refuse_to_wait_in_vain(here, found)
+        return {id_: _seen(id_, report, run) for id_, report in found.items()}
 
     try:
         last = show(states, title=f"Training {here.federation.name}")
@@ -162,6 +168,29 @@ def follow(here: Context, run: str) -> None:
         raise NodeFailed(f"The aggregator failed: {hub.does}", remedy="Its log: federate logs server.")
 
 
+def _refuse_to_wait_in_vain(here: Context, found: Mapping[str, Report]) -> None:
+    """Give up when the sites that are left are too few for a round.
+
+    Raises:
+        NodeFailed: naming the sites that failed and why.
+    """
+    from infra.nodes.control import NodeFailed
+    from node_bootstrap.contract import NodeState
+
+    sites = [site.id for site in here.federation.participants]
+    failed = {id_: found[id_] for id_ in sites if id_ in found and found[id_].state is NodeState.FAILED}
+    quorum = here.federation.policy.quorum or len(sites)
+    if len(sites) - len(failed) < quorum:
+        lines = [f"{id_} failed: {report.reason}" for id_, report in failed.items()]
+        names = " ".join(failed)
+        raise NodeFailed(
+            "\n".join(
+                [*lines, f"A round needs {quorum} of {len(sites)} sites; the aggregator goes on waiting for them."]
+            ),
+            remedy=f"Their logs: federate logs {names}. After the repair: federate start {names}.",
+        )
+
+
 class Unwatched(FederateError):
     """The user did not want to see more."""
 
@@ -170,7 +199,9 @@ class Unwatched(FederateError):
 
 def in_words(report: Report) -> str:
     """Return a report as a line of text: the state, then what the node waits for or why it failed."""
-    waiting = ", ".join(str(name) for name in report.progress.get("waiting_for") or ())
+    names = [str(name) for name in report.progress.get("waiting_for") or ()]
+    # A site that has begun waits for the aggregator after each of its rounds; that says nothing.
+    waiting = "" if report.state == "running" and names == [AGGREGATOR_ID] else ", ".join(names)
     why = report.reason or (f"waits for {waiting}" if waiting else "")
     return f"{report.state or 'not heard of'}{f', {why}' if why else ''}"
 

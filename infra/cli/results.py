@@ -45,13 +45,21 @@ def finish(here: Context) -> Brought:
     """Bring the results, show them, and upload to Weights & Biases if that is on and there is a key."""
     brought = bring(here)
     here.answer(as_dict(brought), as_text(brought))
+    upload(here, brought)
+    return brought
+
+
+def upload(here: Context, brought: Brought) -> None:
+    """Upload to Weights & Biases if that is on and there is a key; say how to, if there is none."""
     wandb = here.federation.tracking.wandb
     if wandb.enabled and os.environ.get(KEY_VARIABLE):
         sync(brought.folder, wandb)
         here.say("The run is uploaded to Weights & Biases.")
     elif wandb.enabled:
-        here.say(f"The run is recorded for Weights & Biases; with {KEY_VARIABLE} set, federate wandb-sync uploads it.")
-    return brought
+        here.say(
+            f"The run is recorded for Weights & Biases. With {KEY_VARIABLE} set, this uploads it: "
+            f"federate wandb-sync --results {brought.folder}"
+        )
 
 
 def results(

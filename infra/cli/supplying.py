@@ -44,7 +44,11 @@ def authority_of(here: Context) -> Authority:
     """Open the federation's certificate authority, which is made with the first use."""
     from infra.identity import Authority
 
-    return Authority.open(here.home / "identity" / here.federation.name, here.federation.name)
+    return Authority.open(_authority_folder(here), here.federation.name)
+
+
+def _authority_folder(here: Context) -> Path:
+    return here.home / "identity" / here.federation.name
 
 
 def data_of(here: Context, chosen: Sequence[Remote], eicu: Path | None) -> Mapping[str, Path]:
@@ -69,12 +73,19 @@ def bring_up(here: Context, chosen: Sequence[Remote], eicu: Path | None) -> dict
 
 
 def supply_run_files(here: Context, chosen: Sequence[Remote]) -> None:
-    """Write the run files anew before a start: what federation.yaml says now is what runs."""
+    """Write the run files anew before a start: what federation.yaml says now is what runs.
+
+    Certificates that are about to expire are renewed where the coordinator sits.
+    """
+    from infra.nodes.enrolment import enrol
     from infra.nodes.supply import supply as supply_node
 
     release = release_of(here)
+    authority = authority_of(here) if _authority_folder(here).exists() else None
     for remote in chosen:
         supply_node(remote, here.federation, release, None, approve=False)
+        if authority is not None:
+            enrol(remote, here.federation, authority)
 
 
 def supply(ctx: typer.Context, only: Only = None, eicu: Eicu = None) -> None:
