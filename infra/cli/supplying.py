@@ -55,21 +55,27 @@ def data_of(here: Context, chosen: Sequence[Remote], eicu: Path | None) -> Mappi
     """Return the data folders of the sites among some nodes, dealt if need be."""
     from infra.nodes.data import site_folders
 
-    if all(remote.node.role == "aggregator" for remote in chosen):
-        return {}
-    return site_folders(here.federation, here.file, home=here.home, eicu=eicu, say=here.say)
+    only = [remote.node.id for remote in chosen]
+    return site_folders(here.federation, here.file, home=here.home, only=only, eicu=eicu, say=here.say)
 
 
 def bring_up(here: Context, chosen: Sequence[Remote], eicu: Path | None) -> dict[str, Report]:
-    """Give deployed nodes what they are to run and their certificates, and wait until they are ready."""
+    """Give deployed nodes what they are to run and their certificates, and wait until they are ready.
+
+    Only where the coordinator sits are certificates signed; elsewhere a node has come up when it waits for its own.
+    """
     from infra.nodes.bring_up import make_ready, nodes_table, supply_all
 
     data = data_of(here, chosen, eicu)
     release = release_of(here)
-    authority = authority_of(here)
+    is_coordinator = _authority_folder(here).exists() or any(remote.node.role == "aggregator" for remote in chosen)
+    authority = authority_of(here) if is_coordinator else None
     with nodes_table(f"Bringing up the nodes of {here.federation.name}", chosen) as table:
         supply_all(chosen, here.federation, release, data, table)
-        return make_ready(chosen, here.federation, authority, table)
+        found = make_ready(chosen, here.federation, authority, table)
+    if authority is None:
+        here.say("The coordinator signs what this prints: federate identity request NODE (docs/operating.md).")
+    return found
 
 
 def supply_run_files(here: Context, chosen: Sequence[Remote]) -> None:

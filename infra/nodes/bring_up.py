@@ -82,12 +82,19 @@ def supply_all(
 def make_ready(
     chosen: Sequence[Remote],
     federation: Federation,
-    authority: Authority,
+    authority: Authority | None,
     table: LiveTable,
     *,
     timeout_seconds: float = BOOT_SECONDS,
 ) -> dict[str, Report]:
     """Answer the nodes' signing requests and wait until all are up.
+
+    Args:
+        chosen: which nodes.
+        federation: theirs.
+        authority: the coordinator's; without it, the wait is over when a node has come up far enough to ask.
+        table: shows how far they are.
+        timeout_seconds: how long.
 
     Raises:
         NodeFailed: a node fails, or is not up in time.
@@ -95,12 +102,13 @@ def make_ready(
     """
 
     def meanwhile() -> None:
-        for remote in chosen:
-            enrol(remote, federation, authority)
+        if authority is not None:
+            for remote in chosen:
+                enrol(remote, federation, authority)
 
     return wait_until(
         chosen,
-        _is_up,
+        _is_up if authority else _has_asked,
         what="ready",
         timeout_seconds=timeout_seconds,
         show=lambda found: _show(table, found),
@@ -121,6 +129,10 @@ def _is_up(_: str, report: Report) -> bool:
     if report.state is NodeState.FAILED:
         return bool(report.run)
     return report.state not in (None, NodeState.BOOTING)
+
+
+def _has_asked(id_: str, report: Report) -> bool:
+    return _is_up(id_, report) or report.state is NodeState.BOOTING
 
 
 def _show(table: LiveTable, found: Mapping[str, Report]) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from infra.errors import FederateError
@@ -30,6 +30,7 @@ def site_folders(
     file: Path,
     *,
     home: Path,
+    only: Collection[str] | None = None,
     eicu: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Path]:
@@ -39,14 +40,16 @@ def site_folders(
         federation: whose sites.
         file: the federation's file; relative sources are seen from its folder.
         home: folder of the toolkit's local state; what is dealt lies below it.
+        only: ids of the sites that are meant, all if left out: a hospital has no other hospital's folder.
         eicu: folder with a release's tables; None makes a synthetic one.
         say: told of what takes long.
 
     Raises:
         NoData: a site has none, or the release cannot be used.
     """
-    named = {site.id: _named(site, file) for site in federation.participants if site.data.source is not None}
-    rest = [site for site in federation.participants if site.id not in named]
+    meant = [site for site in federation.participants if only is None or site.id in only]
+    named = {site.id: _named(site, file) for site in meant if site.data.source is not None}
+    rest = [site for site in meant if site.id not in named]
     if not rest:
         return named
     if federation.training.dataset.name != EICU:
@@ -54,7 +57,10 @@ def site_folders(
             f"{file}: no data is named for {', '.join(site.id for site in rest)}.",
             remedy="Name each site's folder: participants[].data.source.",
         )
-    return named | _dealt(federation, rest, home=home, eicu=eicu, say=say)
+    # All that name no folder are dealt to at once, whoever is meant: or a hospital would go to two sites.
+    sharing = [site for site in federation.participants if site.data.source is None]
+    dealt = _dealt(federation, sharing, home=home, eicu=eicu, say=say)
+    return named | {site.id: dealt[site.id] for site in rest}
 
 
 def folders_at_hand(federation: Federation, file: Path, *, home: Path) -> dict[str, Path] | None:
