@@ -39,7 +39,10 @@ def main() -> int:
         try:
             look(deployed, bodies)
             heard = time.monotonic()
-        except (BotoCoreError, ClientError) as error:
+        except ClientError as error:
+            _log.warning("%s", error)
+            heard = time.monotonic()  # an answer all the same
+        except BotoCoreError as error:
             _log.warning("%s", error)
             if time.monotonic() - heard > _GIVE_UP_SECONDS:
                 _log.error("loopback AWS is gone; so are its nodes")
@@ -62,7 +65,10 @@ def look(deployed: Deployed, bodies: Bodies) -> None:
     for instance in seen.running.values():
         if not bodies.is_alive(instance.id):
             bodies.end(instance.id)  # what a dead agent left behind
-            _boot(instance, deployed, bodies)
+            try:
+                _boot(instance, deployed, bodies)
+            except ClientError as error:  # of this node alone; the others are looked after
+                _log.warning("%s cannot be booted: %s", instance.id, error)
     bodies.forget(seen.existing, deployed.volumes())
 
 
