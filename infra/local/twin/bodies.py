@@ -166,6 +166,8 @@ def _environment(root: Path, instance: Instance, credentials: Mapping[str, str],
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "FEDERATE_ADDRESS_MAP": address_map,
+        # All nodes share this machine's cores, and the number of threads would show in the last bits of the model.
+        "FEDERATE_THREADS": "1",
     }
 
 
