@@ -17,7 +17,7 @@ from fl_app.eicu.errors import EicuDataError
 from fl_app.eicu.features import hourly_features
 from fl_app.eicu.source import source_of
 from fl_app.eicu.tables import Tables
-from fl_app.eicu.tasks import TASKS
+from fl_app.eicu.tasks import BALANCED_BY
 
 _WHOLE = "all"
 
@@ -109,7 +109,7 @@ def figure(description: Description) -> Figure:
 
 def _describe(site: str, tables: Tables) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     features = hourly_features(tables, "clinical")
-    task = TASKS["mortality_48h"]
+    task = BALANCED_BY
     counted = features.cohort.stays.group_by("hospitalid").agg(
         pl.len().alias("cohort"),
         task.admits().sum().alias("task"),
