@@ -24,6 +24,7 @@ COLUMNS = {
     "unitdischargestatus": Kind.TEXT,
     "unitdischargeoffset": Kind.MINUTE,
 }
+GENDERS = ("Female", "Male")
 KNOWN_ETHNICITIES = ("African American", "Asian", "Caucasian", "Hispanic", "Native American")
 
 
@@ -72,7 +73,7 @@ def select_cohort(patients: pl.DataFrame) -> Cohort:
     rules = (
         ("age 18 to 89", pl.col("age").is_between(18, 89)),
         ("one unit stay", pl.col("patientunitstayid").count().over("uniquepid") == 1),
-        ("gender known", pl.col("gender").is_in(["Female", "Male"])),
+        ("gender known", pl.col("gender").is_in(GENDERS)),
         ("hospital discharge status known", pl.col("hospitaldischargestatus").is_in(["Alive", "Expired"])),
     )
     flow = [Step("unit stays in the patient table", 0, patients.height)]
@@ -95,11 +96,12 @@ def _check(table: Table, patients: pl.DataFrame) -> None:
         blank = patients[column].null_count()
         if blank:
             raise UnreadableTable(
-                f"{table.path}: {blank} rows have no {column}.", remedy="Every unit stay needs its id and its hospital."
+                f"{table.where}: {blank} rows have no {column}.",
+                remedy="Every unit stay needs its id and its hospital.",
             )
     twice = patients.filter(pl.col("patientunitstayid").is_duplicated())["patientunitstayid"]
     if len(twice):
         raise UnreadableTable(
-            f"{table.path}: the stay {twice[0]} stands there more than once ({len(twice)} such rows).",
+            f"{table.where}: the stay {twice[0]} stands there more than once ({len(twice)} such rows).",
             remedy="One row per unit stay is allowed; remove the copies.",
         )

@@ -26,8 +26,10 @@ Batch = tuple[SparseBatch, Tensor]
 class EicuDataset(Dataset[Batch]):
     """Samples in the compact form; a sample is ``({"ids", "values"}, label)``."""
 
-    def __init__(self, encoded: Encoded) -> None:
+    def __init__(self, encoded: Encoded, class_counts: Tensor | None = None) -> None:
+        """Hold samples; ``class_counts`` are the whole federation's, for the weights of its classes."""
         self.encoded = encoded
+        self.class_counts = class_counts
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -64,15 +66,17 @@ def load_partition_data_eicu(spec: DatasetSpec) -> NineParts:
     if spec.data_dir is None:
         return 1, 0, 0, [], [], {0: 0}, {0: []}, {0: []}, outputs
     data = load_site(spec.data_dir, spec.site, options)
-    train = batches(data.train, spec.batch_size, shuffle=True)
+    train = batches(data.train, spec.batch_size, shuffle=True, class_counts=data.class_counts)
     test = batches(data.test, spec.batch_size, shuffle=False)
     samples = len(data.train)
     return 1, samples, len(data.test), train, test, {0: samples}, {0: train}, {0: test}, outputs
 
 
-def batches(encoded: Encoded, batch_size: int, *, shuffle: bool) -> DataLoader[Batch]:
+def batches(
+    encoded: Encoded, batch_size: int, *, shuffle: bool, class_counts: Tensor | None = None
+) -> DataLoader[Batch]:
     """Return the samples in batches."""
-    return DataLoader(EicuDataset(encoded), batch_size=batch_size, shuffle=shuffle, collate_fn=_as_it_is)
+    return DataLoader(EicuDataset(encoded, class_counts), batch_size=batch_size, shuffle=shuffle, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -53,9 +53,24 @@ def export(database: Path, name: str) -> Path:
     path = scratch() / f"{key}-{name.lower()}.parquet"
     if not path.exists():
         table = names(database)[name.lower()]
+        partial = path.with_suffix(".partial")
         with _connected(database) as connection:
-            connection.table(table).write_parquet(str(path))
+            try:
+                connection.table(table).write_parquet(str(partial))
+            except duckdb_io_error() as error:
+                raise EicuDataError(
+                    f"{database}, table {name}: cannot be set down in {scratch()}: {str(error).splitlines()[0]}",
+                    remedy="Free some space there, or set TMPDIR to a disk with more.",
+                ) from error
+        partial.rename(path)
     return path
+
+
+def duckdb_io_error() -> type[Exception]:
+    """Return what DuckDB raises when the disk is full."""
+    import duckdb
+
+    return duckdb.IOException
 
 
 @contextmanager
