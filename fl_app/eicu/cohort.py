@@ -56,8 +56,8 @@ def read_patients(tables: Tables) -> pl.DataFrame:
     """
     table = tables.table("patient")
     table.require_rows()
-    age = pl.when(pl.col("age").str.strip_chars() == "> 89").then(pl.lit("90")).otherwise("age").str.strip_chars()
-    patients = table.collect(table.scan(COLUMNS).with_columns(age=age.cast(pl.Int32)))
+    age = pl.col("age").str.strip_chars().str.replace(r"^> 89$", "90").str.strip_suffix(".0")
+    patients = table.collect(table.scan(COLUMNS).with_columns(age.cast(pl.Int32)))
     _check(table, patients)
     return patients
 

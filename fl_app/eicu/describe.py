@@ -72,7 +72,7 @@ def write(description: Description, out: Path) -> list[Path]:
             getattr(description, name).write_csv(written[-1])
         written.append(out / "figure.png")
         figure(description).savefig(written[-1], dpi=120)
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise EicuDataError(f"{out}: cannot be written: {error}.", remedy="Give another --out.") from error
     return written
 

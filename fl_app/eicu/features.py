@@ -191,7 +191,7 @@ def _spill(held: list[pl.DataFrame], folder: Path, number: int) -> None:
             .items()
         ):
             part.write_parquet(folder / f"{bucket}-{number}.parquet", compression="lz4", statistics=False)
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise EicuDataError(
             f"{folder}: cannot set events down: {error}.",
             remedy="Free some space there, or set TMPDIR to a disk with more.",

@@ -109,3 +109,30 @@ def test_what_is_missing_or_too_much_is_said_with_the_usage(
         main([*arguments, "--out", "x"])
     assert caught.value.code == 2
     assert "usage: python -m fl_app.eicu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["prepare", "deal", "synthesize", "describe", "survey"])
+def test_a_disk_that_takes_no_more_is_said_without_a_traceback_and_leaves_nothing(
+    synthetic: Path, dealt: Path, tmp_path: Path, command: str
+) -> None:
+    arguments = {
+        "prepare": ["--source", str(synthetic)],
+        "deal": ["--source", str(synthetic), "--sites", "a,b"],
+        "synthesize": ["--stays", "300"],
+        "describe": ["--source", str(synthetic)],
+        "survey": ["--source", str(dealt / "hospital-a"), "--site", "hospital-a", "--minimum-cell", "3"],
+    }[command]
+    limit = 1_000 if command == "survey" else 20_000
+    program = (
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+        "from fl_app.eicu.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    out = tmp_path / "out"
+    told = subprocess.run(
+        [sys.executable, "-c", program, command, *arguments, "--out", str(out)], capture_output=True, text=True
+    )
+    assert told.returncode == 2, told.stderr
+    assert "Traceback" not in told.stderr
+    assert f"{out}: cannot be written" in told.stderr
+    if command != "describe":
+        assert list(tmp_path.iterdir()) == []
