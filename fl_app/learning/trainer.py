@@ -109,7 +109,8 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
         if self.evaluation.undefined and not self._said_undefined:
             self._said_undefined = True
             _log.warning("AUROC and AUPRC are not defined here: %s", self.evaluation.undefined)
-        told = [f"{name} {value:.3g}" for name, value in self.evaluation.details.items() if value is not None]
+        details = self.evaluation.details.items()
+        told = [f"{name} {value:.3g}" for name, value in details if value is not None and not name.startswith("au")]
         if told:
             _log.info("held-out: %s", ", ".join(told))
 
