@@ -42,6 +42,12 @@ def names(database: Path) -> dict[str, str]:
     return found
 
 
+def not_yet_merged(database: Path) -> list[Path]:
+    """Return the database's write-ahead log, if there is one: what it holds is read as well."""
+    log = database.with_name(f"{database.name}.wal")
+    return [log] if log.is_file() else []
+
+
 def export(database: Path, name: str) -> Path:
     """Write a table as a Parquet file, streaming, and return it; a table that was written already is not again.
 

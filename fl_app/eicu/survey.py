@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,11 +143,22 @@ def survey(folder: Path, site: str, options: Options, minimum_cell: int = MINIMU
         EicuDataError: the data cannot be used.
         EmptyTable: there are fewer training stays than the minimum, so that nothing may be reported.
     """
-    task, tables = TASKS[options.task], Tables(folder)
+    tables = Tables(folder)
     hospitals = SiteHospitals.read(folder, site)
     features = hourly_features(tables, options.variant)
-    samples = task.samples(features.rows, features.cohort.stays, tables)
-    rows = samples.rows.filter(pl.col("hospitalid").is_in(hospitals.train))
+    samples = TASKS[options.task].samples(features.rows, features.cohort.stays, tables)
+    return survey_of(samples, hospitals.train, site, options, minimum_cell)
+
+
+def survey_of(
+    samples: Samples, hospitals: Sequence[int], site: str, options: Options, minimum_cell: int = MINIMUM_CELL
+) -> Survey:
+    """Survey the samples of these hospitals; see :func:`survey`.
+
+    Raises:
+        EmptyTable: there are fewer stays than the minimum.
+    """
+    rows = samples.rows.filter(pl.col("hospitalid").is_in(hospitals))
     stays = rows.unique("patientunitstayid", keep="first", maintain_order=True)
     if stays.height < minimum_cell:
         raise EmptyTable(

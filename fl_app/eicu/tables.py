@@ -212,7 +212,9 @@ class Tables:
 
     def files(self, names: Iterable[str]) -> list[Path]:
         """Return the files that these tables are in; raises what :meth:`table` raises."""
-        return [self.folder] if self.folder.is_file() else [self.table(name).path for name in names]
+        if self.folder.is_file():
+            return [self.folder, *duckdb_file.not_yet_merged(self.folder)]
+        return [self.table(name).path for name in names]
 
     def has(self, name: str) -> bool:
         """Say whether a table is there."""
