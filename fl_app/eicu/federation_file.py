@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
 
 from fl_app.eicu.errors import UnusableSplit
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
 def sites_of(path: Path) -> tuple[list[str], dict[str, list[int]]]:
@@ -31,8 +34,9 @@ def sites_of(path: Path) -> tuple[list[str], dict[str, list[int]]]:
             f"{path}: its sites cannot be read: {error!r}.",
             remedy="It needs participants with an id each, and hospitalids under data.hospitals; or use --sites.",
         ) from error
-    if len(set(sites)) < len(sites) or not sites:
+    if len(set(sites)) < len(sites) or not sites or not all(_NAME.fullmatch(site) for site in sites):
         raise UnusableSplit(
-            f"{path}: its participants are {', '.join(sites) or 'none'}.", remedy="Each needs an id of its own."
+            f"{path}: its participants are {', '.join(sites) or 'none'}.",
+            remedy="Each needs an id of its own, of letters, digits and hyphens: a folder is named after it.",
         )
     return sites, listed

@@ -100,6 +100,7 @@ def test_the_lists_of_a_federation_file_are_honoured(
 @pytest.mark.parametrize(
     "text",
     ["", "a: [", "participants: []", "participants: [{}]", "participants: [{id: a}, {id: a}]",
+     "participants: [{id: ../a}]",
      "participants: [{id: a, data: {hospitals: [x]}}]", "participants: [{id: a, data: {hospitals: 7}}]"],
 )  # fmt: skip
 def test_a_federation_file_without_sites_is_refused_and_named(tmp_path: Path, text: str) -> None:
