@@ -30,13 +30,17 @@ from scipy.stats import t as student
 from fl_app.compare.pool import Samples, loader, pooled
 from fl_app.compare.train import CPU, train
 from fl_app.config import Plugin, Training
-from fl_app.eicu.deal import plan
+from fl_app.eicu.deal import Share, plan
 from fl_app.eicu.encode import Encoded
-from fl_app.eicu.features import VARIANTS
+from fl_app.eicu.features import VARIANTS, hourly_features
+from fl_app.eicu.fitted import fit
 from fl_app.eicu.options import Options
 from fl_app.eicu.site import encode_folder
 from fl_app.eicu.source import source_of
+from fl_app.eicu.survey import survey_of
 from fl_app.eicu.tables import Tables
+from fl_app.eicu.tasks import TASKS
+from fl_app.eicu.tasks import Samples as TaskSamples
 from fl_app.learning.metrics import evaluate
 from infra.federation.load import load_federation
 
@@ -51,6 +55,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with eICU tables")
     parser.add_argument("--federation", type=Path, default=Path("federation.yaml"), metavar="FILE")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="benchmark", help="features; default benchmark")
+    parser.add_argument("--fit", action="store_true", help="ids, ranges and medians from each split's own surveys")
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     began = time.perf_counter()
@@ -61,10 +66,16 @@ def main() -> None:
         Plugin(asked.model.name, asked.model.options | {"inputs": inputs}),
         Plugin(asked.aggregation.name, asked.aggregation.options),
     ]
-    encoded = encode_folder(parsed.source, Options.read(asked.dataset.options | {"variant": parsed.variant}))
+    options = Options.read(asked.dataset.options | {"variant": parsed.variant})
+    encoded = encode_folder(parsed.source, options)
+    surveyed = _all_samples(parsed.source, options) if parsed.fit else None
     splits = []
     for seed in SEEDS:
-        splits.append(_split(parsed.source, encoded, replace(training, seed=seed), plugins, seed))
+        shares = plan(Tables(parsed.source), SITES, seed, assigned={}, test_share=0.25, source="")
+        if surveyed:
+            fitted = fit([survey_of(surveyed, one.hospitals.train, one.site, options) for one in shares])
+            encoded = encode_folder(parsed.source, options, fitted)
+        splits.append(_split(shares, encoded, replace(training, seed=seed), plugins, seed))
         print(
             f"seed {seed}: " + "  ".join(f"{name} {value:.4f}" for name, value in splits[-1].items()), file=sys.stderr
         )
@@ -78,6 +89,7 @@ def main() -> None:
             {
                 "benchmark": "accuracy",
                 "variant": parsed.variant,
+                "fit": parsed.fit,
                 "source": source_of(parsed.source),
                 "stays": len(encoded),
                 "deaths": int(encoded.labels.sum()),
@@ -94,9 +106,15 @@ def main() -> None:
     )
 
 
-def _split(source: Path, encoded: Encoded, training: Training, plugins: list[Plugin], seed: int) -> dict[str, float]:
+def _all_samples(source: Path, options: Options) -> TaskSamples:
+    features = hourly_features(Tables(source), options.variant)
+    return TASKS[options.task].samples(features.rows, features.cohort.stays, Tables(source))
+
+
+def _split(
+    shares: list[Share], encoded: Encoded, training: Training, plugins: list[Plugin], seed: int
+) -> dict[str, float]:
     """Return each model's AUROC on the held-out hospitals of all sites."""
-    shares = plan(Tables(source), SITES, seed, assigned={}, test_share=0.25, source="")
     ours = {share.site: _samples(encoded.of_hospitals(list(share.hospitals.train))) for share in shares}
     held_out = pooled([_samples(encoded.of_hospitals(list(share.hospitals.test))) for share in shares])
     contenders = {"federated": ours, "pooled": {"pooled": pooled(list(ours.values()))}}

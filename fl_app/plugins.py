@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 NineParts = tuple[int, int, int, Any, Any, dict[int, int], dict[int, Any], dict[int, Any], int]
 """FedML's data set: (client_num, train_data_num, test_data_num, train_data_global, test_data_global,
 train_data_local_num_dict, train_data_local_dict, test_data_local_dict, class_num). A site finds its own data under
-key 0. Loaders give batches (features, labels): features a tensor or a dict of tensors, labels a LongTensor ``[B]``."""
+key 0. Loaders give batches (features, labels): features a tensor or a dict of tensors; labels a LongTensor ``[B]`` of
+classes, a FloatTensor ``[B, K]`` of K yes-or-no labels, or a FloatTensor ``[B]`` of numbers. class_num is how many
+scores a model gives: the number of classes, K, or 1."""
 
 Group = Literal["federate.datasets", "federate.models", "federate.aggregations"]
 
@@ -45,7 +47,7 @@ class DatasetSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a model is made from: its options and the data set's number of classes."""
+    """What a model is made from: its options and the data set's class_num, the number of scores that it gives."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     class_num: int = 2

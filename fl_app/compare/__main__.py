@@ -23,6 +23,7 @@ from fl_app.compare.table import FEDERATED, POOLED, as_csv, as_json, as_text, lo
 from fl_app.compare.train import make_model, train, weights_of_classes
 from fl_app.config import RunConfig, read_config
 from fl_app.errors import ConfigError, FlAppError
+from fl_app.learning.scores import THRESHOLD
 from fl_app.plugins import DatasetSpec, call_plugin
 
 EVALUATION_BATCH = 512
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     torch.set_num_threads(1)  # batches are small: a second thread costs more than it brings
     try:
-        compare(parsed.data, parsed.config, parsed.model, parsed.output)
+        compare(parsed.data, parsed.config, parsed.model, parsed.output, threshold=parsed.threshold)
     except FlAppError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(data: Path, config_dir: Path, model_file: Path, output: Path) -> None:
+def compare(data: Path, config_dir: Path, model_file: Path, output: Path, *, threshold: float = THRESHOLD) -> None:
     """Train the local-only and pooled models, evaluate all, and write ``comparison.json`` and ``comparison.csv``.
 
     Args:
@@ -54,6 +55,7 @@ def compare(data: Path, config_dir: Path, model_file: Path, output: Path) -> Non
         config_dir: the aggregator's run files.
         model_file: the federated model's weights, safetensors.
         output: where to; made if need be.
+        threshold: from which likelihood on a sample counts as positive.
 
     Raises:
         FlAppError: a file is missing, or does not fit the configuration.
@@ -72,7 +74,9 @@ def compare(data: Path, config_dir: Path, model_file: Path, output: Path) -> Non
     everybody = pooled(list(training.values()))
     models[POOLED] = train({POOLED: everybody}, **plugins, classes=classes)
     weights = weights_of_classes(everybody, config.training, classes)
-    rows = rows_of(models, held_out, classes=classes, class_weights=weights, batch_size=EVALUATION_BATCH)
+    rows = rows_of(
+        models, held_out, classes=classes, class_weights=weights, batch_size=EVALUATION_BATCH, threshold=threshold
+    )
     about = {
         "federation": config.federation,
         "sources": sources,
@@ -148,7 +152,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, required=True, metavar="DIR", help="the aggregator's run files")
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the federated model.safetensors")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="gets comparison.json and .csv")
+    parser.add_argument(
+        "--threshold",
+        type=_likelihood,
+        default=THRESHOLD,
+        metavar="X",
+        help=f"likelihood from which on a sample counts as positive (default {THRESHOLD})",
+    )
     return parser
+
+
+def _likelihood(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no likelihood from 0 to 1, such as 0.5")
+    return found
 
 
 if __name__ == "__main__":

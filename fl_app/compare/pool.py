@@ -11,14 +11,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from fl_app.errors import PluginError
+from fl_app.learning.targets import federation_counts
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples in one piece. ``features`` are ``{name: [N, ...]}``; one name, ``""``, for bare tensors."""
+    """Samples in one piece. ``features`` are ``{name: [N, ...]}``; one name, ``""``, for bare tensors.
+
+    ``class_counts`` are the federation's class frequencies where the data set knows them.
+    """
 
     features: dict[str, Tensor]
     labels: Tensor
+    class_counts: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -27,6 +32,7 @@ class Samples:
 class _Gathered(Dataset[Any]):
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
+        self.class_counts = samples.class_counts
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -57,7 +63,7 @@ def gather(batches: Any) -> Samples:
             f"batches do not fit together: {error}.",
             remedy="Comparing with a pooled model needs features of one shape at all sites.",
         ) from error
-    return Samples(features, torch.cat([labels for _, labels in as_dicts]))
+    return Samples(features, torch.cat([labels for _, labels in as_dicts]), federation_counts(batches))
 
 
 def pooled(parts: Sequence[Samples]) -> Samples:
@@ -66,6 +72,7 @@ def pooled(parts: Sequence[Samples]) -> Samples:
     return Samples(
         {name: torch.cat([part.features[name] for part in parts]) for name in names},
         torch.cat([part.labels for part in parts]),
+        parts[0].class_counts,
     )
 
 

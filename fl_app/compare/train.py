@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from fl_app.compare.pool import Samples, loader
 from fl_app.config import Plugin, Training
 from fl_app.learning.device import make_reproducible
-from fl_app.learning.fit import balanced_weights, fit, round_seed
+from fl_app.learning.fit import fit, round_seed
 from fl_app.learning.state import copy_of
+from fl_app.learning.targets import balanced_weights
 from fl_app.plugins import ModelSpec, Update, call_plugin
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def weights_of_classes(samples: Samples, training: Training, classes: int) -> Te
     """Return the class weights that a site with these samples uses, or None for none."""
     if training.class_weights == "none":
         return None
-    return balanced_weights(loader(samples, training.batch_size), classes)
+    return balanced_weights(loader(samples, training.batch_size), classes, samples.class_counts)
 
 
 def train(

@@ -8,12 +8,15 @@ What is different from :mod:`fl_app.eicu.hourly`:
   and a missing copy does not hide the others;
 - FiO2 is in percent: a fraction (0.15 to 1) is multiplied by 100; what is then no possible fraction of inspired oxygen
   is missing, as is any value outside its variable's legal range (the benchmark moves it to the range's end);
-- a gap takes the stay's latest value before it; what was never measured takes a typical value of the intensive care
-  population (:data:`TYPICAL`), a constant of the configuration and not fitted to anybody's data;
+- a gap takes the stay's latest value before it; what was never measured takes the training sites' median where the
+  sites have surveyed it (:mod:`fl_app.eicu.fitted`), else a typical value of the intensive care population
+  (:data:`TYPICAL`), a constant and not fitted to anybody's data;
 - an indicator per measured variable says whether the value was charted in this hour (0) or is filled in (1).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -27,15 +30,17 @@ TYPICAL: dict[str, float] = {
 } | {"FiO2": 21.0}
 """What replaces a value that was never measured: the benchmark's normal values, with room air in percent."""
 
-FILLED = tuple(f"{variable.name} filled in" for variable in (*CHARTED, *AT_ADMISSION))
+SUFFIX = " filled in"
+FILLED = tuple(f"{variable.name}{SUFFIX}" for variable in (*CHARTED, *AT_ADMISSION))
 
 
-def clinical_rows(events: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
+def clinical_rows(events: pl.DataFrame, stays: pl.DataFrame, *, typical: Mapping[str, float] = TYPICAL) -> pl.DataFrame:
     """Reduce events to hourly features.
 
     Args:
         events: :data:`fl_app.eicu.events.EVENT_SCHEMA`.
         stays: the cohort's stays; ``events.stay`` is the row's number there.
+        typical: what replaces a value that was never measured, for each measured variable.
 
     Returns:
         (patientunitstayid, hour, hospitalid, the 20 variables, an indicator 0.0 or 1.0 per name in :data:`FILLED`),
@@ -57,7 +62,7 @@ def clinical_rows(events: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
         "patientunitstayid",
         "hour",
         "hospitalid",
-        *(pl.col(name).fill_null(TYPICAL[name]) if name in TYPICAL else pl.col(name) for name in VARIABLES),
+        *(pl.col(name).fill_null(typical[name]) if name in TYPICAL else pl.col(name) for name in VARIABLES),
         *FILLED,
     )
 

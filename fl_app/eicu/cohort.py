@@ -24,6 +24,7 @@ COLUMNS = {
     "unitdischargestatus": Kind.TEXT,
     "unitdischargeoffset": Kind.MINUTE,
 }
+GENDERS = ("Female", "Male")
 KNOWN_ETHNICITIES = ("African American", "Asian", "Caucasian", "Hispanic", "Native American")
 
 
@@ -55,8 +56,8 @@ def read_patients(tables: Tables) -> pl.DataFrame:
     """
     table = tables.table("patient")
     table.require_rows()
-    age = pl.when(pl.col("age").str.strip_chars() == "> 89").then(pl.lit("90")).otherwise("age").str.strip_chars()
-    patients = table.collect(table.scan(COLUMNS).with_columns(age=age.cast(pl.Int32)))
+    age = pl.col("age").str.strip_chars().str.replace(r"^> 89$", "90").str.strip_suffix(".0")
+    patients = table.collect(table.scan(COLUMNS).with_columns(age.cast(pl.Int32)))
     _check(table, patients)
     return patients
 
@@ -72,7 +73,7 @@ def select_cohort(patients: pl.DataFrame) -> Cohort:
     rules = (
         ("age 18 to 89", pl.col("age").is_between(18, 89)),
         ("one unit stay", pl.col("patientunitstayid").count().over("uniquepid") == 1),
-        ("gender known", pl.col("gender").is_in(["Female", "Male"])),
+        ("gender known", pl.col("gender").is_in(GENDERS)),
         ("hospital discharge status known", pl.col("hospitaldischargestatus").is_in(["Alive", "Expired"])),
     )
     flow = [Step("unit stays in the patient table", 0, patients.height)]
@@ -95,11 +96,12 @@ def _check(table: Table, patients: pl.DataFrame) -> None:
         blank = patients[column].null_count()
         if blank:
             raise UnreadableTable(
-                f"{table.path}: {blank} rows have no {column}.", remedy="Every unit stay needs its id and its hospital."
+                f"{table.where}: {blank} rows have no {column}.",
+                remedy="Every unit stay needs its id and its hospital.",
             )
     twice = patients.filter(pl.col("patientunitstayid").is_duplicated())["patientunitstayid"]
     if len(twice):
         raise UnreadableTable(
-            f"{table.path}: the stay {twice[0]} stands there more than once ({len(twice)} such rows).",
+            f"{table.where}: the stay {twice[0]} stands there more than once ({len(twice)} such rows).",
             remedy="One row per unit stay is allowed; remove the copies.",
         )

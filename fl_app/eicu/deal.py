@@ -10,13 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
 from fl_app.eicu.cohort import read_patients, select_cohort
+from fl_app.eicu.errors import UnusableSplit
 from fl_app.eicu.folder import whole_folder
 from fl_app.eicu.hospitals import SiteHospitals
 from fl_app.eicu.partition import assert_disjoint, deal_to_sites, train_and_test, units_of
+from fl_app.eicu.regions import hospitals_by_region
 from fl_app.eicu.source import source_of
 from fl_app.eicu.tables import Table, Tables
 
@@ -48,16 +51,21 @@ def plan(
     assigned: Mapping[str, Sequence[int]],
     test_share: float,
     source: str,
+    regions: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Share]:
-    """Decide which hospitals each site gets, and which of them test.
+    """Decide which hospitals each site gets, and which of them test; see :func:`deal`.
 
     Raises:
         EicuDataError: the patient table cannot be used, or no such split exists.
     """
     patients = read_patients(tables)
     units = units_of(patients, select_cohort(patients).stays)
+    both = sorted(set(assigned) & set(regions))
+    if both:
+        raise UnusableSplit(f"{both[0]} is to get hospitals and regions.", remedy="Name one or the other.")
+    by_region = hospitals_by_region(tables, units, regions) if regions else {}
     shares = []
-    for site, mine in deal_to_sites(units, sites, seed, assigned).items():
+    for site, mine in deal_to_sites(units, sites, seed, {**assigned, **by_region}).items():
         train, test = train_and_test(mine, test_share, seed, site)
         stays = patients.filter(pl.col("hospitalid").is_in([*train, *test]))
         in_test = pl.col("hospitalid").is_in(test)
@@ -75,6 +83,7 @@ def deal(
     *,
     assigned: Mapping[str, Sequence[int]] | None = None,
     test_share: float = 0.25,
+    regions: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Share]:
     """Write one folder per site under ``out``: its tables as CSV.gz, and ``hospitals.json``.
 
@@ -87,6 +96,7 @@ def deal(
         seed: decides which hospitals go where.
         assigned: hospitals per site where they are given; the other sites share the rest.
         test_share: how much of each site is held out, by hospital.
+        regions: regions per site where they are given, see :mod:`fl_app.eicu.regions`.
 
     Raises:
         EicuDataError: the source cannot be read or split, or ``out`` cannot be written.
@@ -96,7 +106,15 @@ def deal(
     for table in found:
         table.require_rows()
     found += [tables.table(name) for name in OPTIONAL if tables.has(name)]
-    shares = plan(tables, sites, seed, assigned=assigned or {}, test_share=test_share, source=source_of(source))
+    shares = plan(
+        tables,
+        sites,
+        seed,
+        assigned=assigned or {},
+        test_share=test_share,
+        source=source_of(source),
+        regions=regions,
+    )
     with whole_folder(out, made_by=DEAL_FILE) as folder:
         for share in shares:
             (folder / share.site).mkdir()

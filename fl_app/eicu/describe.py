@@ -1,23 +1,28 @@
-"""What is in a release, or in a dealt one: the cohort's flow; each hospital's stays, outcomes and missing values."""
+"""What is in a release, or in a dealt one: the cohort's flow; each hospital's stays, outcomes and missing values.
+
+All of it is of the benchmark's rows, part by part, so that a full release takes no more memory than its preparation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 
-from fl_app.eicu.clinical import FILLED
+from fl_app.eicu.clinical import FILLED, SUFFIX
 from fl_app.eicu.cohort import Step, read_patients
 from fl_app.eicu.deal import DEAL_FILE
 from fl_app.eicu.errors import EicuDataError
-from fl_app.eicu.features import hourly_features
+from fl_app.eicu.features import Variant, feature_parts, with_rows
+from fl_app.eicu.hourly import hourly_rows, keep_usual_lengths, with_patients
 from fl_app.eicu.source import source_of
 from fl_app.eicu.tables import Tables
-from fl_app.eicu.tasks import TASKS
+from fl_app.eicu.tasks import BALANCED_BY
 
 _WHOLE = "all"
 
@@ -27,8 +32,9 @@ class Description:
     """A release in figures.
 
     ``flow``: (site, rule, removed, left). ``hospitals``: (site, hospitalid, stays in the table, stays in the cohort,
-    stays of the 48-hour task, deaths among those). ``missing``: (site, variable, share of hourly rows without a charted
-    value). A release that is not dealt has the one site ``all``.
+    stays of the 48-hour task, deaths among those, their share, share of the cohort's hourly values that were not
+    charted). ``missing``: (site, variable, share of hourly rows without a charted value). A share of nothing is null. A
+    release that is not dealt has the one site ``all``.
     """
 
     source: str
@@ -66,7 +72,7 @@ def write(description: Description, out: Path) -> list[Path]:
             getattr(description, name).write_csv(written[-1])
         written.append(out / "figure.png")
         figure(description).savefig(written[-1], dpi=120)
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise EicuDataError(f"{out}: cannot be written: {error}.", remedy="Give another --out.") from error
     return written
 
@@ -76,6 +82,12 @@ def as_text(description: Description) -> str:
     by_site = description.hospitals.group_by("site", maintain_order=True).agg(
         pl.len().alias("hospitals"), pl.col("stays", "cohort", "task", "deaths").sum()
     )
+    shares = description.missing.group_by("site").agg(pl.col("share").mean().alias("missing"))
+    by_site = (
+        by_site.with_columns(death_rate=_rate())
+        .join(shares, on="site", how="left", maintain_order="left")
+        .with_columns(pl.col("death_rate", "missing").round(3))
+    )
     sections = [
         ("Cohort flow (stays)", description.flow),
         ("Sites (task: mortality from the first 48 hours)", by_site),
@@ -83,6 +95,12 @@ def as_text(description: Description) -> str:
     ]
     text = "\n\n".join(f"{title}\n{_columns(frame.columns, frame.rows())}" for title, frame in sections)
     return f"Source: {description.source}\n\n{text}"
+
+
+def as_dict(description: Description) -> dict[str, Any]:
+    """Return the description for a script: the source, and a list of rows per table."""
+    tables = {name: getattr(description, name).to_dicts() for name in ("flow", "hospitals", "missing")}
+    return {"source": description.source, **tables}
 
 
 def figure(description: Description) -> Figure:
@@ -108,23 +126,48 @@ def figure(description: Description) -> Figure:
 
 
 def _describe(site: str, tables: Tables) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    features = hourly_features(tables, "clinical")
-    task = TASKS["mortality_48h"]
-    counted = features.cohort.stays.group_by("hospitalid").agg(
+    cohort, parts = feature_parts(tables, _GAPS)
+    stays, gaps = [], []
+    for part in parts:
+        stays.append(part["patientunitstayid"].unique())
+        gaps.append(part.group_by("hospitalid").agg(pl.len().alias("rows"), pl.col(FILLED).sum()))
+    cohort = with_rows(tables, cohort, pl.concat(stays))
+    counted = cohort.stays.group_by("hospitalid").agg(
         pl.len().alias("cohort"),
-        task.admits().sum().alias("task"),
-        (task.admits() & (task.label() == 1)).sum().alias("deaths"),
+        BALANCED_BY.admits().sum().alias("task"),
+        (BALANCED_BY.admits() & (BALANCED_BY.label() == 1)).sum().alias("deaths"),
     )
     everyone = read_patients(tables).group_by("hospitalid").agg(pl.len().alias("stays"))
-    hospitals = everyone.join(counted, on="hospitalid", how="left").fill_null(0).sort("hospitalid")
-    missing = features.rows.select(pl.col(FILLED).mean()).transpose(include_header=True, column_names=["share"])
-    return (
-        _flow(site, features.cohort.flow),
-        hospitals.select(pl.lit(site).alias("site"), pl.all()),
-        missing.select(
-            pl.lit(site).alias("site"), pl.col("column").str.strip_suffix(" filled in").alias("variable"), "share"
-        ),
+    by_hospital = pl.concat(gaps).group_by("hospitalid").sum()
+    missing = pl.sum_horizontal(*FILLED) / (pl.col("rows") * len(FILLED))
+    hospitals = (
+        everyone.join(counted, on="hospitalid", how="left")
+        .fill_null(0)
+        .with_columns(death_rate=_rate())
+        .join(by_hospital.select("hospitalid", missing=missing), on="hospitalid", how="left")
+        .sort("hospitalid")
     )
+    shares = by_hospital.select(pl.col(FILLED).sum() / pl.col("rows").sum())
+    by_variable = shares.transpose(include_header=True, header_name="variable", column_names=["share"])
+    return (
+        _flow(site, cohort.flow),
+        hospitals.select(pl.lit(site).alias("site"), pl.all()),
+        by_variable.select(pl.lit(site).alias("site"), pl.col("variable").str.strip_suffix(SUFFIX), "share"),
+    )
+
+
+def _gaps(events: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
+    """Return, for each of the benchmark's hourly rows, which values it has to make up."""
+    rows = with_patients(keep_usual_lengths(hourly_rows(events)), stays)
+    gaps = [pl.col(name.removesuffix(SUFFIX)).is_null().cast(pl.Float64).alias(name) for name in FILLED]
+    return rows.select("patientunitstayid", "hour", "hospitalid", *gaps)
+
+
+_GAPS = Variant(_gaps, FILLED)
+
+
+def _rate() -> pl.Expr:
+    return pl.when(pl.col("task") > 0).then(pl.col("deaths") / pl.col("task"))
 
 
 def _flow(site: str, steps: Sequence[Step]) -> pl.DataFrame:

@@ -42,6 +42,12 @@ def names(database: Path) -> dict[str, str]:
     return found
 
 
+def not_yet_merged(database: Path) -> list[Path]:
+    """Return the database's write-ahead log, if there is one: what it holds is read as well."""
+    log = database.with_name(f"{database.name}.wal")
+    return [log] if log.is_file() else []
+
+
 def export(database: Path, name: str) -> Path:
     """Write a table as a Parquet file, streaming, and return it; a table that was written already is not again.
 
@@ -53,9 +59,24 @@ def export(database: Path, name: str) -> Path:
     path = scratch() / f"{key}-{name.lower()}.parquet"
     if not path.exists():
         table = names(database)[name.lower()]
+        partial = path.with_suffix(".partial")
         with _connected(database) as connection:
-            connection.table(table).write_parquet(str(path))
+            try:
+                connection.table(table).write_parquet(str(partial))
+            except duckdb_io_error() as error:
+                raise EicuDataError(
+                    f"{database}, table {name}: cannot be set down in {scratch()}: {str(error).splitlines()[0]}",
+                    remedy="Free some space there, or set TMPDIR to a disk with more.",
+                ) from error
+        partial.rename(path)
     return path
+
+
+def duckdb_io_error() -> type[Exception]:
+    """Return what DuckDB raises when the disk is full."""
+    import duckdb
+
+    return duckdb.IOException
 
 
 @contextmanager

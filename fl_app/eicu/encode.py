@@ -17,7 +17,7 @@ from fl_app.eicu.vocabulary import Vocabulary, fixed_vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Stays as tensors: ids ``[N, hours, categories]``, values ``[N, hours, numbers]``, labels ``[N]``.
+    """Samples as tensors: ids ``[N, hours, categories]``, values ``[N, hours, numbers]``, labels ``[N]`` or ``[N, K]``.
 
     Here ids are int16, a quarter of the int64 that a batch's are. ``stays`` and ``hospitals`` are the patientunitstayid
     and the hospitalid of each of the N, in order.
@@ -33,12 +33,12 @@ class Encoded:
         return len(self.labels)
 
     def of_hospitals(self, hospitals: list[int]) -> Encoded:
-        """Return the stays of these hospitals, in the same order."""
+        """Return the samples of these hospitals, in the same order."""
         mine = torch.isin(self.hospitals, torch.tensor(hospitals, dtype=torch.int64))
         return Encoded(self.ids[mine], self.values[mine], self.labels[mine], self.stays[mine], self.hospitals[mine])
 
     def features(self) -> SparseBatch:
-        """Return all stays as one batch."""
+        """Return all samples as one batch."""
         return {"ids": self.ids.long(), "values": self.values}
 
 
@@ -50,45 +50,46 @@ def encode(
     vocabulary: Vocabulary | None = None,
     layout: Layout = BENCHMARK,
     indicators: Sequence[str] = (),
+    key: str = "patientunitstayid",
 ) -> Encoded:
-    """Encode stays.
+    """Encode samples.
 
-    A stay's hours stand one after the other from position 0, without gaps for hours that have no row; what is left of
+    A sample's hours stand one after the other from position 0, without gaps for hours that have no row; what is left of
     the ``layout.hours`` positions is padding, and hours beyond them are left out.
 
     Args:
-        rows: (patientunitstayid, hour, hospitalid, the 20 variables), already cut to the task, sorted by stay and hour.
-        labels: (patientunitstayid, label); stays without rows get no sample.
+        rows: (``key``, patientunitstayid, hour, hospitalid, the 20 variables), already cut to the task, sorted by
+            sample and hour.
+        labels: (``key``, label), see :class:`fl_app.eicu.tasks.Samples`; without rows there is no sample.
         ranges: per numeric variable what scales to -1 and 1.
         vocabulary: the category ids; the fixed ones if left out.
         layout: the sizes.
         indicators: further columns of ``rows``, taken as they are, after the 13 numbers.
+        key: the column that tells samples apart; each stay is one if left out.
 
     Returns:
-        One sample per stay that has rows, in the order of ``rows``.
+        One sample per key that has rows, in the order of ``rows``.
     """
     words = vocabulary or fixed_vocabulary()
-    rows = rows.with_columns(position=pl.int_range(pl.len()).over("patientunitstayid")).filter(
-        pl.col("position") < layout.hours
+    rows = rows.with_columns(position=pl.int_range(pl.len()).over(key)).filter(pl.col("position") < layout.hours)
+    samples = rows.unique(key, keep="first", maintain_order=True).select(
+        pl.col(key), pl.col("patientunitstayid").alias("stay"), "hospitalid", number=pl.int_range(pl.len())
     )
-    stays = rows.unique("patientunitstayid", keep="first", maintain_order=True).select(
-        "patientunitstayid", "hospitalid", sample=pl.int_range(pl.len())
-    )
-    stays = stays.join(labels, on="patientunitstayid", how="left", maintain_order="left")
-    sample = rows.join(stays, on="patientunitstayid", how="left", maintain_order="left")["sample"].to_numpy()
-    place = sample * layout.hours + rows["position"].to_numpy()
-    ids = np.zeros((stays.height * layout.hours, layout.categories), dtype=np.int16)
+    samples = samples.join(labels, on=key, how="left", maintain_order="left")
+    number = rows.join(samples, on=key, how="left", maintain_order="left")["number"].to_numpy()
+    place = number * layout.hours + rows["position"].to_numpy()
+    ids = np.zeros((samples.height * layout.hours, layout.categories), dtype=np.int16)
     ids[place] = words.ids(rows).to_numpy()
-    values = np.zeros((stays.height * layout.hours, layout.numbers), dtype=np.float32)
+    values = np.zeros((samples.height * layout.hours, layout.numbers), dtype=np.float32)
     numbers = [_scaled(name, *ranges[name]) for name in NUMERIC]
     values[place] = rows.select(*numbers, *(pl.col(name).cast(pl.Float32) for name in indicators)).to_numpy()
-    shape = (stays.height, layout.hours, -1)
+    shape = (samples.height, layout.hours, -1)
     return Encoded(
         torch.from_numpy(ids).view(shape),
         torch.from_numpy(values).view(shape),
-        torch.from_numpy(stays["label"].to_numpy(writable=True)),
-        torch.from_numpy(stays["patientunitstayid"].to_numpy(writable=True)),
-        torch.from_numpy(stays["hospitalid"].to_numpy(writable=True)),
+        torch.from_numpy(samples["label"].to_numpy(writable=True)),
+        torch.from_numpy(samples["stay"].to_numpy(writable=True)),
+        torch.from_numpy(samples["hospitalid"].to_numpy(writable=True)),
     )
 
 

@@ -61,7 +61,7 @@ def _batches(table: Table, events: pl.LazyFrame, known: pl.DataFrame) -> Iterato
         for minute in extremes:
             if isinstance(minute, int) and abs(minute) > FARTHEST_MINUTE:
                 raise UnreadableTable(
-                    f"{table.path}: an offset of {minute} minutes is {abs(minute) // 525_600} years from admission.",
+                    f"{table.where}: an offset of {minute} minutes is {abs(minute) // 525_600} years from admission.",
                     remedy="Offsets are minutes from unit admission; correct or remove the row.",
                 )
         yield batch

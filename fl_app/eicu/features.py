@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
 from fl_app.eicu import hourly
-from fl_app.eicu.clinical import FILLED, clinical_rows
+from fl_app.eicu.clinical import FILLED, TYPICAL, clinical_rows
 from fl_app.eicu.cohort import Cohort, Step, read_patients, select_cohort
 from fl_app.eicu.errors import EicuDataError, EmptyTable
 from fl_app.eicu.events import EVENT_SCHEMA, read_events
@@ -57,6 +59,12 @@ class Variant:
         """Return the sizes of a sample."""
         return replace(BENCHMARK, numbers=BENCHMARK.numbers + len(self.indicators))
 
+    def filled_with(self, medians: Mapping[str, float]) -> Variant:
+        """Return the variant with these values for what was never measured; the benchmark's are its constants."""
+        if not medians or not self.indicators:
+            return self
+        return replace(self, reduce=partial(clinical_rows, typical={**TYPICAL, **medians}))
+
 
 def benchmark_rows(events: pl.DataFrame, stays: pl.DataFrame) -> pl.DataFrame:
     """Return the benchmark variant's features of these events; see :mod:`fl_app.eicu.hourly` for every rule."""
@@ -68,26 +76,37 @@ VARIANTS = {"benchmark": Variant(benchmark_rows, ()), "clinical": Variant(clinic
 
 
 def hourly_features(
-    tables: Tables, variant: str = "benchmark", *, in_memory: int = EVENTS_IN_MEMORY, scratch: Path | None = None
+    tables: Tables,
+    variant: str = "benchmark",
+    *,
+    medians: Mapping[str, float] = MappingProxyType({}),
+    in_memory: int = EVENTS_IN_MEMORY,
+    scratch: Path | None = None,
 ) -> Features:
     """Read a release and reduce it to hourly features, all in memory; see :func:`feature_parts`.
 
     Raises:
         EicuDataError: see :func:`feature_parts`; or nobody is left in the cohort.
     """
-    cohort, parts = feature_parts(tables, variant, in_memory=in_memory, scratch=scratch)
+    cohort, parts = feature_parts(tables, variant, medians=medians, in_memory=in_memory, scratch=scratch)
     rows = pl.concat(parts)
     return Features(rows, with_rows(tables, cohort, rows["patientunitstayid"].unique()))
 
 
 def feature_parts(
-    tables: Tables, variant: str, *, in_memory: int = EVENTS_IN_MEMORY, scratch: Path | None = None
+    tables: Tables,
+    variant: str | Variant,
+    *,
+    medians: Mapping[str, float] = MappingProxyType({}),
+    in_memory: int = EVENTS_IN_MEMORY,
+    scratch: Path | None = None,
 ) -> tuple[Cohort, Iterator[pl.DataFrame]]:
     """Read a release and reduce it to hourly features part by part.
 
     Args:
         tables: the release; ``patient``, ``lab`` and ``nurseCharting`` are read.
-        variant: a key of :data:`VARIANTS`.
+        variant: a key of :data:`VARIANTS`, or a variant of the caller's own.
+        medians: by variable, what the clinical variant takes for what was never measured; else its own constants.
         in_memory: how many events may be held before they go to disk.
         scratch: where to; the system's temporary folder if left out.
 
@@ -100,7 +119,8 @@ def feature_parts(
     cohort = select_cohort(read_patients(tables))
     if cohort.stays.is_empty():
         raise _nobody(tables, cohort.flow)
-    return cohort, _parts(tables, cohort.stays, VARIANTS[variant], in_memory, scratch)
+    chosen = VARIANTS[variant] if isinstance(variant, str) else variant
+    return cohort, _parts(tables, cohort.stays, chosen.filled_with(medians), in_memory, scratch)
 
 
 def with_rows(tables: Tables, cohort: Cohort, stays: pl.Series) -> Cohort:
@@ -171,7 +191,7 @@ def _spill(held: list[pl.DataFrame], folder: Path, number: int) -> None:
             .items()
         ):
             part.write_parquet(folder / f"{bucket}-{number}.parquet", compression="lz4", statistics=False)
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise EicuDataError(
             f"{folder}: cannot set events down: {error}.",
             remedy="Free some space there, or set TMPDIR to a disk with more.",

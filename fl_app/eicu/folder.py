@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from fl_app.eicu.errors import EicuDataError, FolderTaken
 
 
@@ -39,11 +41,11 @@ def whole_folder(out: Path, *, made_by: str) -> Iterator[Path]:
         if out.exists():
             shutil.rmtree(out)
         partial.replace(out)
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:  # Polars wraps what the system says of a full disk
         raise _unwritable(out, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _unwritable(out: Path, error: OSError) -> EicuDataError:
+def _unwritable(out: Path, error: Exception) -> EicuDataError:
     return EicuDataError(f"{out}: cannot be written: {error}.", remedy="Is there space, and may you write there?")

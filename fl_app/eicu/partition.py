@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from fl_app.eicu.errors import UnusableSplit
-from fl_app.eicu.tasks import TASKS
+from fl_app.eicu.tasks import BALANCED_BY
 
 PURITY_COLUMNS = ("patientunitstayid", "uniquepid", "hospitalid")
 
@@ -51,12 +51,11 @@ def units_of(patients: pl.DataFrame, candidates: pl.DataFrame) -> list[Unit]:
         roots = sorted({root(hospital) for hospital in together})
         for other in roots[1:]:
             group[other] = roots[0]
-    task = TASKS["mortality_48h"]
     counts = {
         hospital: (stays, deaths)
-        for hospital, stays, deaths in candidates.filter(task.admits())
+        for hospital, stays, deaths in candidates.filter(BALANCED_BY.admits())
         .group_by("hospitalid")
-        .agg(pl.len(), task.label().sum().alias("deaths"))
+        .agg(pl.len(), BALANCED_BY.label().sum().alias("deaths"))
         .iter_rows()
     }
     members: dict[int, list[int]] = {}

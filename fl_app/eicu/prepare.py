@@ -11,13 +11,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.resources import files
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from fl_app.eicu.errors import EmptyTable
+from fl_app.eicu.errors import EicuDataError, EmptyTable
 from fl_app.eicu.features import feature_parts, with_rows
 from fl_app.eicu.folder import whole_folder
 from fl_app.eicu.source import source_of
@@ -54,7 +54,8 @@ def prepare(source: Path, out: Path, variant: str = "benchmark") -> Prepared:
         EicuDataError: the source cannot be used, or ``out`` cannot be written.
     """
     tables = Tables(source)
-    inputs = {path.name: digest_of(path) for path in tables.files(INPUTS)}
+    files = tables.files(INPUTS)
+    inputs = {path.name: digest_of(path) for path in files}
     about = {
         "variant": variant,
         "rules": RULES_VERSION,
@@ -71,6 +72,7 @@ def prepare(source: Path, out: Path, variant: str = "benchmark") -> Prepared:
         stays = _write_parts(parts, folder)
         cohort = with_rows(tables, cohort, stays)
         cohort.stays.write_parquet(folder / STAYS)
+        _require_unchanged(files, inputs)
         manifest = {
             "key": key,
             "source": source_of(source),
@@ -84,6 +86,15 @@ def prepare(source: Path, out: Path, variant: str = "benchmark") -> Prepared:
     return Prepared(manifest, reused=False)
 
 
+def _require_unchanged(files: Iterable[Path], inputs: Mapping[str, str]) -> None:
+    """Refuse to call features by the content of files that were written to while they were read."""
+    for path in files:
+        if digest_of(path) != inputs[path.name]:
+            raise EicuDataError(
+                f"{path}: was changed while it was read.", remedy="Wait until it is written, then run this again."
+            )
+
+
 def digest_of(path: Path) -> str:
     """Return a file's SHA-256 sum."""
     with path.open("rb") as file:
@@ -93,7 +104,7 @@ def digest_of(path: Path) -> str:
 def code_digest() -> str:
     """Return a digest of this package's own text, so that a changed rule is a changed key though nobody said so."""
     digest = hashlib.sha256()
-    for module in sorted(files("fl_app.eicu").iterdir(), key=lambda entry: entry.name):
+    for module in sorted(resources("fl_app.eicu").iterdir(), key=lambda entry: entry.name):
         if module.name.endswith((".py", ".json")):
             digest.update(module.name.encode() + b"\0" + module.read_bytes())
     return digest.hexdigest()

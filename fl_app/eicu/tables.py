@@ -21,6 +21,7 @@ from fl_app.eicu.errors import EmptyTable, MissingColumn, MissingTable, Unreadab
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 BATCH_ROWS = 1_000_000
+_TAIL_BYTES = 1 << 16
 
 
 class Kind(Enum):
@@ -106,14 +107,31 @@ class Table:
             yield from frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=in_order)
 
     def require_rows(self) -> None:
-        """Check that there is a row at all.
+        """Check that there is a row at all, and that a CSV file does not break off in its last line.
 
         Raises:
             EmptyTable: there is none.
+            UnreadableTable: the file breaks off. (A gzip file that does so is noticed when it is read.)
         """
+        if self.path.name.lower().endswith(".csv"):
+            self._require_whole_line()
         if self.collect(self.raw()[0].head(1)).is_empty():
             raise EmptyTable(
                 f"{self.where}: the table has a header but no rows.", remedy="Export or download the table again."
+            )
+
+    def _require_whole_line(self) -> None:
+        """Refuse a file without a line's end at its own end whose last line has fewer fields than its header."""
+        with self._named(), self.path.open("rb") as file:
+            header = file.readline()
+            file.seek(max(0, self.path.stat().st_size - _TAIL_BYTES))
+            tail = file.read()
+        last = tail.rpartition(b"\n")[2]
+        if last and last != header and last.count(b",") < header.count(b","):
+            raise UnreadableTable(
+                f"{self.where}: breaks off in its last line, which has {last.count(b',') + 1} of "
+                f"{header.count(b',') + 1} fields.",
+                remedy="Compare the file's SHA-256 sum, then get it again.",
             )
 
     def raw(self) -> tuple[pl.LazyFrame, dict[str, str]]:
@@ -157,7 +175,7 @@ class Table:
                 ) from error
             raise UnreadableTable(
                 f"{self.where}: {_first_line(error)}.",
-                remedy="Ids and offsets must be whole numbers (ids 64 bits, offsets in minutes 32 bits).",
+                remedy="Ids, ages and offsets must be whole numbers (ids 64 bits, offsets in minutes 32 bits).",
             ) from error
 
 
@@ -194,7 +212,9 @@ class Tables:
 
     def files(self, names: Iterable[str]) -> list[Path]:
         """Return the files that these tables are in; raises what :meth:`table` raises."""
-        return [self.folder] if self.folder.is_file() else [self.table(name).path for name in names]
+        if self.folder.is_file():
+            return [self.folder, *duckdb_file.not_yet_merged(self.folder)]
+        return [self.table(name).path for name in names]
 
     def has(self, name: str) -> bool:
         """Say whether a table is there."""

@@ -17,6 +17,7 @@ A score is truncated to a whole number, as the published code does, and then set
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -24,12 +25,14 @@ from typing import Any
 
 import polars as pl
 
-from fl_app.eicu.cohort import KNOWN_ETHNICITIES
+from fl_app.eicu.cohort import GENDERS, KNOWN_ETHNICITIES
 from fl_app.eicu.variables import CATEGORICAL, NO_DIAGNOSIS
 
 SIZE = 429
 FILE = "vocabulary.json"
 _DIAGNOSES = 389
+MOST_DIAGNOSES = _DIAGNOSES - 2
+"""Names that the block of diagnoses has room for, beside unknown and none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +79,28 @@ class Vocabulary:
 def fixed_vocabulary() -> Vocabulary:
     """Return the vocabulary that ships with the application."""
     document: dict[str, Any] = json.loads(files("fl_app.eicu").joinpath(FILE).read_text("utf-8"))
-    return from_diagnoses(document["source"], document["apacheadmissiondx"])
+    return lay_out(document["source"], document["apacheadmissiondx"])
 
 
-def from_diagnoses(source: str, diagnoses: list[str]) -> Vocabulary:
-    """Lay the seven blocks out around a list of admission diagnoses.
+def lay_out(
+    source: str,
+    diagnoses: Sequence[str],
+    ethnicities: Sequence[str] = KNOWN_ETHNICITIES,
+    genders: Sequence[str] = GENDERS,
+) -> Vocabulary:
+    """Lay the seven blocks out around lists of names; what is not in them has its block's "unknown" id.
 
     Raises:
         ValueError: more diagnoses than their block has ids.
     """
-    names = (NO_DIAGNOSIS, *diagnoses)
-    if len(names) + 1 > _DIAGNOSES:
-        raise ValueError(f"{len(diagnoses)} admission diagnoses; the vocabulary has room for {_DIAGNOSES - 2}.")
+    if len(diagnoses) > MOST_DIAGNOSES:
+        raise ValueError(f"{len(diagnoses)} admission diagnoses; the vocabulary has room for {MOST_DIAGNOSES}.")
     fields: list[Names | Score] = []
     first = 1
     for field, size, known in (
-        (CATEGORICAL[0], _DIAGNOSES, names),
-        (CATEGORICAL[1], 6, KNOWN_ETHNICITIES),
-        (CATEGORICAL[2], 3, ("Female", "Male")),
+        (CATEGORICAL[0], _DIAGNOSES, (NO_DIAGNOSIS, *diagnoses)),
+        (CATEGORICAL[1], len(KNOWN_ETHNICITIES) + 1, tuple(ethnicities)),
+        (CATEGORICAL[2], len(GENDERS) + 1, tuple(genders)),
     ):
         fields.append(Names(field, first, size, known))
         first += size

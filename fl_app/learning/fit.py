@@ -1,19 +1,19 @@
-"""A site's fit: some epochs of weighted cross-entropy over its own data, the same bits for the same seed."""
+"""A site's fit: some epochs over its own data, the same bits for the same seed. Labels decide the loss."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
-from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from fl_app.config import Training
 from fl_app.errors import TrainingError
 from fl_app.learning.metrics import to_device
+from fl_app.learning.targets import loss_of
 
 
 def round_seed(seed: int, site: str, round_: int) -> int:
@@ -24,18 +24,6 @@ def round_seed(seed: int, site: str, round_: int) -> int:
     """
     digest = hashlib.sha256(f"{seed}/{site}/{round_}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def balanced_weights(batches: Iterable[Any], classes: int) -> Tensor:
-    """Return a weight per class ``[classes]``, inverse to its frequency: ``n / (classes * n_class)``, 0 if absent.
-
-    Source: King and Zeng, Political Analysis 9 (2001), section 4.2; scikit-learn's ``class_weight="balanced"``.
-    """
-    counts = torch.zeros(classes, dtype=torch.int64)
-    for _, labels in batches:
-        counts += torch.bincount(labels, minlength=classes)
-    weights = counts.sum() / (classes * counts.clamp(min=1).double())
-    return torch.where(counts > 0, weights, 0.0).float()
 
 
 def shuffled(loader: Any, seed: int) -> Any:
@@ -74,11 +62,11 @@ def fit(
     site had before the aggregation.
 
     Args:
-        model: maps features to logits.
+        model: maps features to scores.
         loader: batches of (features, labels).
         training: optimizer, learning rate, epochs.
         seed: of the order of the samples and of whatever the model draws, see :func:`round_seed`.
-        class_weights: ``[classes]``, or None.
+        class_weights: from :func:`fl_app.learning.targets.balanced_weights`, or None.
         device: where the model is.
         check: called before every batch; raises to stop.
 
@@ -99,7 +87,7 @@ def fit(
         for features, labels in shuffled(loader, seed + epoch):
             check()
             optimizer.zero_grad()
-            loss = functional.cross_entropy(model(to_device(features, device)), labels.to(device), weight=weight)
+            loss = loss_of(model(to_device(features, device)), labels.to(device), weight)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item() * len(labels)

@@ -1,25 +1,34 @@
-"""What a model is worth on held-out data: loss, area under the ROC curve, area under precision and recall."""
+"""What a model is worth on held-out data: its loss, the areas under two curves, and what its kind of target adds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from fl_app.learning.scores import THRESHOLD, Scalars, at_threshold, calibration, of_numbers
+from fl_app.learning.targets import Target, loss_of, target_of
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model on one data set. ``undefined`` says why an area is None: it needs both outcomes."""
+    """One model on one data set.
+
+    ``undefined`` says why an area is None: it needs both outcomes. ``details`` are further scalars of
+    :mod:`fl_app.learning.scores`: of two classes those at a threshold and of calibration; of several labels each one's
+    areas, ``auroc_<label>`` and ``auprc_<label>`` by its number; of a number its errors.
+    """
 
     samples: int
     loss: float | None
     auroc: float | None
     auprc: float | None
     undefined: str | None = None
+    details: Scalars = field(default_factory=dict)
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float | None:
@@ -77,17 +86,21 @@ def areas(logits: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
     return sum(rocs) / classes, sum(precisions) / classes
 
 
-def evaluate(model: nn.Module, batches: Iterable[Any], *, class_weights: Tensor | None, device: Any) -> Evaluation:
+def evaluate(
+    model: nn.Module, batches: Iterable[Any], *, class_weights: Tensor | None, device: Any, threshold: float = THRESHOLD
+) -> Evaluation:
     """Evaluate a model on batches of (features, labels).
 
     Args:
-        model: maps features to logits ``[B, classes]``.
+        model: maps features to scores, as the labels ask for (:mod:`fl_app.learning.targets`).
         batches: the held-out data; may be empty.
-        class_weights: ``[classes]`` as in training, so that losses compare; None weighs all alike.
+        class_weights: as in training, so that losses compare; None weighs all alike.
         device: where the model is.
+        threshold: of two classes, from which likelihood on a sample counts as positive.
 
     Returns:
-        The weighted cross-entropy and the areas; None for what an empty or one-sided data set leaves undefined.
+        The loss, the areas and the details; None for what an empty or one-sided data set leaves undefined. Of several
+        labels the areas are means over those that have both outcomes.
     """
     model.eval()
     scores: list[Tensor] = []
@@ -98,18 +111,39 @@ def evaluate(model: nn.Module, batches: Iterable[Any], *, class_weights: Tensor 
             truths.append(labels.cpu())
     if not scores or not sum(len(labels) for labels in truths):
         return Evaluation(0, None, None, None, "there are no held-out samples")
-    logits, labels = torch.cat(scores), torch.cat(truths)
-    weight = class_weights.cpu() if class_weights is not None else None
-    loss = float(
-        functional.cross_entropy(logits.double(), labels, weight=weight.double() if weight is not None else None)
-    )
-    roc, precision = areas(logits, labels)
-    undefined = None
-    if roc is None:
-        undefined = f"the {len(labels)} held-out samples do not have every class"
-    return Evaluation(
-        len(labels), loss if loss == loss and abs(loss) != float("inf") else None, roc, precision, undefined
-    )
+    outputs, labels = torch.cat(scores).double(), torch.cat(truths)
+    weight = class_weights.cpu().double() if class_weights is not None else None
+    mean = float(loss_of(outputs, labels, weight))
+    loss = mean if math.isfinite(mean) else None
+    match target_of(labels):
+        case Target.NUMBER:
+            details = of_numbers(outputs[:, 0], labels.double())
+            return Evaluation(len(labels), loss, None, None, "a number has no areas", details)
+        case Target.LABELS:
+            roc, precision, details = _areas_of_labels(outputs, labels > 0.5)
+        case Target.CLASSES:
+            roc, precision = areas(outputs, labels)
+            details = {}
+            if outputs.shape[1] == 2:
+                logit, positive = outputs[:, 1] - outputs[:, 0], labels == 1
+                details = {**at_threshold(logit.sigmoid(), positive, threshold), **calibration(logit, positive)}
+    undefined = None if roc is not None else f"the {len(labels)} held-out samples do not have every class"
+    return Evaluation(len(labels), loss, roc, precision, undefined, details)
+
+
+def _areas_of_labels(scores: Tensor, positive: Tensor) -> tuple[float | None, float | None, dict[str, float | None]]:
+    """Return the mean areas over the labels that have both outcomes, and each label's own."""
+    count = scores.shape[1]
+    rocs = [auroc(scores[:, label], positive[:, label]) for label in range(count)]
+    precisions = [average_precision(scores[:, label], positive[:, label]) for label in range(count)]
+    known = [roc for roc in rocs if roc is not None]
+    details: dict[str, float | None] = {"labels_with_both_outcomes": float(len(known))}
+    details |= {f"auroc_{label}": roc for label, roc in enumerate(rocs)}
+    details |= {f"auprc_{label}": precision for label, precision in enumerate(precisions)}
+    if not known:
+        return None, None, details
+    mean_precision = sum(precision for precision in precisions if precision is not None) / len(known)
+    return sum(known) / len(known), mean_precision, details
 
 
 def to_device(features: Tensor | Mapping[str, Tensor], device: Any) -> Any:

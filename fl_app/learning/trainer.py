@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import Training
 from fl_app.errors import TrainingError
-from fl_app.learning.fit import balanced_weights, fit, round_seed
+from fl_app.learning.fit import fit, round_seed
 from fl_app.learning.metrics import Evaluation, evaluate
 from fl_app.learning.state import copy_of, difference, not_finite
+from fl_app.learning.targets import balanced_weights, federation_counts
 
 from fedml.core.alg_frame.client_trainer import ClientTrainer  # isort: skip
 
@@ -45,17 +46,19 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
         """Prepare to fit.
 
         Args:
-            model: maps features to logits.
+            model: maps features to scores.
             args: FedML's.
             site: seeds the order of the samples.
             training: how to fit.
             train_data: the site's training batches, for the frequencies of the classes.
-            classes: their number.
+            classes: how many scores the model gives.
             check: called between batches; raises to stop.
         """
         super().__init__(model, args)
         self._site, self._training, self._check = site, training, check
-        self._weights = balanced_weights(train_data, classes) if training.class_weights == "balanced" else None
+        self._weights: Tensor | None = None
+        if training.class_weights == "balanced":
+            self._weights = balanced_weights(train_data, classes, federation_counts(train_data))
         self._said_undefined = False
         self.train_loss = 0.0
         self.fit_seconds = 0.0
@@ -106,6 +109,10 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
         if self.evaluation.undefined and not self._said_undefined:
             self._said_undefined = True
             _log.warning("AUROC and AUPRC are not defined here: %s", self.evaluation.undefined)
+        details = self.evaluation.details.items()
+        told = [f"{name} {value:.3g}" for name, value in details if value is not None and not name.startswith("au")]
+        if told:
+            _log.info("held-out: %s", ", ".join(told))
 
     def metrics(self) -> dict[str, float | int | None]:
         """Return the scalars of the last evaluation, by their names on the wire; none before the first."""

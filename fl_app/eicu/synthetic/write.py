@@ -18,6 +18,7 @@ from fl_app.eicu.folder import whole_folder
 from fl_app.eicu.source import SOURCE_FILE, SYNTHETIC
 from fl_app.eicu.synthetic.apache import apache_results, apache_variables
 from fl_app.eicu.synthetic.charting import charting, laboratory
+from fl_app.eicu.synthetic.diagnoses import diagnoses
 from fl_app.eicu.synthetic.population import Hospitals, hospitals, stays
 from fl_app.eicu.variables import RULES_VERSION
 
@@ -85,6 +86,7 @@ def _chunk(chunk: int, number: int, seed: int, places: Hospitals) -> dict[str, t
         "lab": laboratory(some, places, id_, rng),
         "apachePatientResult": apache_results(some, id_),
         "apacheApsVar": apache_variables(some, id_, rng),
+        "diagnosis": diagnoses(some, id_, rng),
     }
     return {name: (_packed(table, header=chunk == 0), table.height) for name, table in tables.items()}
 

@@ -13,7 +13,7 @@ from fl_app.eicu.errors import EicuDataError, EmptyTable, FolderTaken, MissingTa
 from fl_app.eicu.hospitals import SiteHospitals
 
 SITES = ("hospital-a", "hospital-b")
-TABLES = ("patient", "nurseCharting", "lab", "apachePatientResult", "apacheApsVar", "hospital")
+TABLES = ("patient", "nurseCharting", "lab", "apachePatientResult", "apacheApsVar", "diagnosis", "hospital")
 
 
 def table(folder: Path, name: str) -> pl.DataFrame:

@@ -3,8 +3,15 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from fl_app.eicu.cohort import read_patients, select_cohort
 from fl_app.eicu.describe import as_text, describe, write
+from fl_app.eicu.events import read_events
+from fl_app.eicu.features import hourly_features
+from fl_app.eicu.hourly import hourly_rows, keep_usual_lengths
+from fl_app.eicu.tables import Tables
+from fl_app.eicu.variables import CHARTED
 
 
 def test_a_release_s_counts_add_up(synthetic: Path) -> None:
@@ -17,7 +24,23 @@ def test_a_release_s_counts_add_up(synthetic: Path) -> None:
         for before, removed in zip(found.flow["left"].to_list(), found.flow["removed"].to_list()[1:], strict=False)
     ]
     assert (found.hospitals["deaths"] <= found.hospitals["task"]).all()
+    with_stays = found.hospitals.filter(pl.col("task") > 0)
+    assert (with_stays["death_rate"] * with_stays["task"] - with_stays["deaths"]).abs().max() < 1e-9
+    assert found.hospitals.filter(pl.col("task") == 0)["death_rate"].drop_nulls().is_empty()
+    assert found.hospitals.filter(pl.col("cohort") > 0)["missing"].is_between(0.01, 0.99).all()
     assert found.missing["share"].is_between(0, 1).all()
+
+
+def test_it_describes_the_benchmark_s_rows_with_the_cohort_that_prepare_has(synthetic: Path) -> None:
+    found, rows = describe(synthetic), hourly_features(Tables(synthetic)).rows
+    assert found.flow["left"][-1] == rows["patientunitstayid"].n_unique()
+    cohort = select_cohort(read_patients(Tables(synthetic))).stays
+    before = keep_usual_lengths(hourly_rows(pl.concat(read_events(Tables(synthetic), cohort))))
+    shares = dict(found.missing.select("variable", "share").iter_rows())
+    for name in (variable.name for variable in CHARTED):
+        assert shares[name] == pytest.approx(before[name].null_count() / before.height)
+    everywhere = found.hospitals.select((pl.col("missing") * pl.col("cohort")).sum() / pl.col("cohort").sum()).item()
+    assert everywhere == pytest.approx(found.missing["share"].mean(), abs=0.02)
 
 
 def test_a_dealt_release_is_described_by_site_and_the_sites_make_the_whole(synthetic: Path, dealt: Path) -> None:

@@ -1,5 +1,7 @@
 """A DuckDB database file as a release."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -30,6 +32,22 @@ def test_its_features_are_those_of_the_files_that_it_was_loaded_from(synthetic: 
 def test_preparing_it_again_does_nothing(database: Path, tmp_path: Path) -> None:
     assert list(prepare(database, tmp_path / "out").manifest["inputs"]) == ["eicu.duckdb"]
     assert prepare(database, tmp_path / "out").reused
+
+
+def test_what_is_in_the_write_ahead_log_counts(database: Path, tmp_path: Path) -> None:
+    prepare(database, tmp_path / "out")
+    before = database.read_bytes()
+    program = (
+        "import duckdb, os, sys; made = duckdb.connect(sys.argv[1]);"
+        "made.execute(\"SET checkpoint_threshold = '1TB'\");"
+        "made.execute('DELETE FROM eicu_crd.lab WHERE labid % 2 = 0'); os._exit(0)"  # leaves its log behind
+    )
+    subprocess.run([sys.executable, "-c", program, str(database)], check=True)
+    assert database.read_bytes() == before
+    assert database.with_name("eicu.duckdb.wal").is_file()
+    again = prepare(database, tmp_path / "out")
+    assert not again.reused
+    assert set(again.manifest["inputs"]) == {"eicu.duckdb", "eicu.duckdb.wal"}
 
 
 def test_a_missing_table_or_column_is_named_with_the_database(database: Path) -> None:

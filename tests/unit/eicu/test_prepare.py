@@ -91,6 +91,22 @@ def test_whatever_else_changes_is_noticed(
     assert prepare(source, out, variant).reused
 
 
+def test_a_file_that_changes_while_it_is_read_is_not_called_by_its_old_content(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = module.with_rows
+
+    def meddling(*arguments: object) -> object:
+        lab = pl.read_csv(source / "lab.csv.gz", infer_schema=False)
+        lab.reverse().write_csv(source / "lab.csv.gz", compression="gzip")
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "with_rows", meddling)
+    with pytest.raises(EicuDataError, match=r"lab\.csv\.gz: was changed while it was read"):
+        prepare(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_manifest_says_what_it_was_made_from(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())

@@ -7,7 +7,7 @@ import torch
 from fl_app.eicu.encode import encode
 from fl_app.eicu.representation import BENCHMARK, to_dense
 from fl_app.eicu.variables import CATEGORICAL, CLINICAL_RANGES, NUMERIC
-from fl_app.eicu.vocabulary import Names, fixed_vocabulary, from_diagnoses
+from fl_app.eicu.vocabulary import Names, fixed_vocabulary, lay_out
 from fl_app.learning.models import logistic_regression
 from fl_app.plugins import ModelSpec
 
@@ -63,9 +63,9 @@ def test_every_diagnosis_has_an_id_of_its_own() -> None:
 
 
 def test_more_diagnoses_than_reserved_ids_are_refused() -> None:
-    from_diagnoses("full", [f"diagnosis {number}" for number in range(387)])
+    lay_out("full", [f"diagnosis {number}" for number in range(387)])
     with pytest.raises(ValueError, match="room for 387"):
-        from_diagnoses("too full", [f"diagnosis {number}" for number in range(388)])
+        lay_out("too full", [f"diagnosis {number}" for number in range(388)])
 
 
 def test_the_middle_of_a_range_is_0_and_its_ends_are_minus_1_and_1() -> None:

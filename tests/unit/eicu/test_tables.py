@@ -100,6 +100,48 @@ def test_a_table_with_a_header_alone_is_refused_where_rows_are_needed(tmp_path: 
         Table("lab", tmp_path / "lab.csv").require_rows()
 
 
+@pytest.mark.parametrize(("text", "whole"), [(CSV, True), (CSV.rstrip("\n"), True), (CSV[:-12], False)])
+def test_a_csv_file_that_breaks_off_in_its_last_line_is_refused(tmp_path: Path, text: str, whole: bool) -> None:
+    (tmp_path / "lab.csv").write_text(text)
+    table = Tables(tmp_path).table("lab")
+    if whole:
+        table.require_rows()
+        return
+    with pytest.raises(UnreadableTable, match=r"lab\.csv: breaks off in its last line, which has \d of 5 fields"):
+        table.require_rows()
+
+
+def test_fields_too_many_are_ignored_and_fields_too_few_are_blank(tmp_path: Path) -> None:
+    (tmp_path / "lab.csv").write_text(CSV.replace("2,8,60", "4,9,70\n5,9,71,pH,7.5,8,9\n2,8,60"))
+    assert read(tmp_path) == [ROWS[0], (9, 70, None, None), (9, 71, "pH", 7.5), *ROWS[1:]]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "lab.csv").write_bytes(b"\xef\xbb\xbf" + CSV.replace("\n", "\r\n").encode())
+    assert read(tmp_path) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("patientunitstayid", pl.Series([7.5]), "7.5"),
+        ("patientunitstayid", pl.Series([float("nan")]), "NaN"),
+        ("patientunitstayid", pl.Series([2**64 - 1], dtype=pl.UInt64), "18446744073709551615"),
+        ("labresultoffset", pl.Series([2**40]), "1099511627776"),
+        ("labresultoffset", pl.Series([True]), "true"),
+    ],
+)
+def test_whole_numbers_that_a_parquet_file_s_type_cannot_give_are_refused(
+    tmp_path: Path, column: str, values: pl.Series, told: str
+) -> None:
+    frame = pl.DataFrame({"patientunitstayid": [7], "labresultoffset": [-5], "labname": ["pH"], "labresult": [7.31]})
+    frame.write_parquet(tmp_path / "lab.parquet")
+    assert read(tmp_path) == ROWS[:1]  # the control
+    frame.with_columns(values.alias(column)).write_parquet(tmp_path / "lab.parquet")
+    with pytest.raises(UnreadableTable, match=rf"lab\.parquet: .*{column}.*{told}"):
+        read(tmp_path)
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingTable, match="no such folder"):
         Tables(tmp_path / "nowhere").table("lab")

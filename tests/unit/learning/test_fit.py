@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from fl_app.config import Training
 from fl_app.errors import PluginError, Stopped, TrainingError
 from fl_app.learning.aggregation import FedAvg
-from fl_app.learning.fit import balanced_weights, fit, round_seed, shuffled
+from fl_app.learning.fit import fit, round_seed, shuffled
 from fl_app.learning.models import LogisticRegression
 from fl_app.learning.state import copy_of, difference
 from fl_app.plugins import Update
@@ -73,12 +73,6 @@ def test_one_step_of_sgd_is_the_gradient_of_the_weighted_cross_entropy() -> None
     slope_of_0 = (1 * 1 * (0.5 - 1) + 3 * 2 * 0.5) / 4
     assert loss == pytest.approx(0.693147, abs=1e-5)
     assert model.weight.flatten().tolist() == pytest.approx([-slope_of_0, slope_of_0])
-
-
-def test_balanced_weights_are_inverse_to_the_frequency() -> None:
-    batches = [(None, torch.tensor([0, 0, 0])), (None, torch.tensor([1]))]
-    assert balanced_weights(batches, 2).tolist() == pytest.approx([4 / (2 * 3), 4 / (2 * 1)])
-    assert balanced_weights([(None, torch.tensor([0, 0]))], 2).tolist() == [0.5, 0.0]
 
 
 def test_a_fit_that_diverges_is_an_error_with_the_remedy() -> None:
