@@ -20,11 +20,13 @@ import math
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from releases import HELP, release
 from scipy.stats import t as student
 
 from fl_app.compare.pool import Samples, loader, pooled
@@ -38,6 +40,7 @@ from fl_app.eicu.options import Options
 from fl_app.eicu.site import encode_folder
 from fl_app.eicu.source import source_of
 from fl_app.eicu.survey import survey_of
+from fl_app.eicu.synthetic import synthesize
 from fl_app.eicu.tables import Tables
 from fl_app.eicu.tasks import TASKS
 from fl_app.eicu.tasks import Samples as TaskSamples
@@ -47,16 +50,26 @@ from infra.federation.load import load_federation
 SITES = ("hospital-a", "hospital-b")
 SEEDS = range(30)
 MARGIN = 0.02
+SYNTHETIC_STAYS = 2500
 
 
 def main() -> None:
     """Run the splits and print the figures; the last line is one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with eICU tables")
+    parser.add_argument("--source", type=Path, default=release(), metavar="DIR", help=HELP)
     parser.add_argument("--federation", type=Path, default=Path("federation.yaml"), metavar="FILE")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="benchmark", help="features; default benchmark")
     parser.add_argument("--fit", action="store_true", help="ids, ranges and medians from each split's own surveys")
     parsed = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-accuracy-") as scratch:
+        if parsed.source is None:
+            parsed.source = Path(scratch) / "synthetic"
+            synthesize(parsed.source, SYNTHETIC_STAYS, 0)
+        measure(parsed)
+
+
+def measure(parsed: argparse.Namespace) -> None:
+    """Run all splits of a release and print."""
     torch.set_num_threads(1)
     began = time.perf_counter()
     asked = load_federation(parsed.federation).training

@@ -1,9 +1,9 @@
 """What it takes to have a federation: synth, deployment, training and teardown of ``federation.yaml`` on loopback AWS.
 
-Runs ``python app.py`` several times without CDK's own validation, then the demo once (or ``--repeat`` times), and samples
-the memory of all its processes: the emulator, the CDK command, three nodes with their applications. Memory is the sum
-of proportional set sizes where the system tells them (pages that processes share are counted once), of resident set
-sizes elsewhere. Data are synthetic unless EICU_DIR names a release.
+Runs ``python app.py`` several times without CDK's own validation, then the demo once (or ``--repeat`` times), and
+samples the memory of all its processes: the emulator, the CDK command, three nodes with their applications. Memory is
+the sum of proportional set sizes where the system tells them (pages that processes share are counted once), of resident
+set sizes elsewhere. Data are synthetic unless EICU_DIR names a release.
 
     python benchmarks/bench_deploy.py --repeat 3
 """
@@ -44,7 +44,7 @@ def main() -> None:
         "synth_runs": len(synth),
         **{name: round(statistics.median(run[name] for run in runs), 1) for name in runs[0]},
         "demo_runs": len(runs),
-        "data": os.environ.get("EICU_DIR") and "eicu" or "synthetic",
+        "data": (os.environ.get("EICU_DIR") and "eicu") or "synthetic",
         "cores": os.cpu_count(),
     }
     print(json.dumps(figures))

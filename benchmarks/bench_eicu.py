@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from releases import HELP, release
 
 STAYS_PER_SCALE = 3_600
 PUBLISHED_SECONDS = 463.0
@@ -97,21 +98,15 @@ def growth(scale: int, root: Path) -> dict[str, Any]:
     }
 
 
-def _demo() -> Path | None:
-    named = os.environ.get("EICU_DIR")
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "eicu-demo"
-    return Path(named) if named else beside if beside.is_dir() else None
-
-
 def main() -> None:
     """Measure and print; the last line is one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--source",
         type=Path,
-        default=_demo(),
+        default=release(),
         metavar="DIR",
-        help="folder with the eICU demo (default: EICU_DIR, or the one beside this checkout); none: only synthetic",
+        help=HELP,
     )
     parser.add_argument("--scales", default="1,10", metavar="N,N", help="times the demo's rows (default 1,10)")
     parsed = parser.parse_args()
