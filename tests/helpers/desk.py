@@ -47,12 +47,12 @@ class Desk:
             "CDK_VALIDATION": "false",
         }
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command and return it while it runs."""
+    def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a command, its environment changed by ``variables``, and return it while it runs."""
         process = subprocess.Popen(
             [sys.executable, "-m", "infra.cli.main", *arguments],
             cwd=CHECKOUT,
-            env=self.environment,
+            env={**self.environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -62,9 +62,9 @@ class Desk:
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+    def run(self, *arguments: str, code: int = 0, **variables: str) -> tuple[str, str]:
         """Run a command that ends with ``code``; return its standard output and standard error."""
-        process = self.begin(*arguments)
+        process = self.begin(*arguments, **variables)
         out, err = process.communicate(timeout=240)
         assert process.returncode == code, f"{arguments} ended with {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in out + err

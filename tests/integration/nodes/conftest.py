@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
+from desk import CDK
 from fake_cloud import ACCOUNTS
 from fake_cloud import federation as small_federation
 from fake_node import digest_of, release_of
+from training_desk import TrainingDesk
 
 from infra.federation.derive import stack_name
 from infra.federation.model import Federation
@@ -113,3 +116,37 @@ def release(tmp_path: Path) -> Release:
     path = tmp_path / "release.zip"
     path.write_bytes(packed)
     return Release(digest_of(packed), path, ("app-1-py3-none-any.whl",))
+
+
+@pytest.fixture(scope="session")
+def dealt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic eICU of 300 stays, dealt to two sites."""
+    from fl_app.eicu.deal import deal
+    from fl_app.eicu.synthetic import synthesize
+
+    root = tmp_path_factory.mktemp("eicu")
+    synthesize(root / "eicu", 300, seed=1)
+    deal(root / "eicu", root / "sites", ["hospital-a", "hospital-b"], seed=1)
+    return root / "sites"
+
+
+@pytest.fixture(scope="module")
+def desk(dealt: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingDesk]:
+    """A desk whose federation is deployed through the real CDK command, with three nodes that are ready."""
+    if not CDK.exists():
+        reason = f"needs the pinned CDK command; there is none at {CDK}: make setup"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    made = TrainingDesk(tmp_path_factory.mktemp("desk"))
+    (made.folder / "sites").symlink_to(dealt)
+    made.write(rounds=3)
+    try:
+        made.run("deploy")
+        yield made
+    finally:
+        for process in made.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        made.run("local", "down")
