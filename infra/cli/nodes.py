@@ -86,15 +86,19 @@ def start(
 def stop(ctx: typer.Context, who: Who = None) -> None:
     """Have nodes stop in order; the next start goes on from where they were."""
     from infra.nodes import control
+    from infra.nodes.remote import reports
     from node_bootstrap.contract import NodeState
 
     here = context(ctx)
     chosen = remotes_of(here, who)
-    control.stop(chosen)
     at_rest = (None, NodeState.READY, NodeState.STOPPED, NodeState.FINISHED, NodeState.FAILED)
-    found = control.wait_until(
-        chosen, lambda _, report: report.state in at_rest, what="stopped", timeout_seconds=control.STOP_SECONDS
+    control.wait_until(
+        control.stop(chosen),
+        lambda _, report: report.state in at_rest,
+        what="stopped",
+        timeout_seconds=control.STOP_SECONDS,
     )
+    found = reports(chosen)
     here.answer(
         {id_: report.as_dict() for id_, report in found.items()},
         "\n".join(f"  {id_}: {in_words(report)}" for id_, report in found.items()),

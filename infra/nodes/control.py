@@ -50,15 +50,25 @@ def start(chosen: Sequence[Remote], *, again: bool = False) -> dict[str, str]:
     return started
 
 
-def stop(chosen: Sequence[Remote]) -> None:
-    """Have nodes stop in order; what they have learned so far stays with them, and the next start goes on from it."""
+def stop(chosen: Sequence[Remote]) -> tuple[Remote, ...]:
+    """Have nodes stop in order; what they have learned so far stays with them, and the next start goes on from it.
+
+    Returns:
+        Those that may run still: of the others nothing was ever wanted.
+    """
+    may_run = []
     for remote in chosen:
+        text = remote.parameters().get(contract.DESIRED)
+        if text is None:
+            continue
+        may_run.append(remote)
         try:
-            desired = Desired.read(remote.parameters().get(contract.DESIRED))
+            desired = Desired.read(text)
         except Unreadable:
             desired = Desired("started")  # a node goes on with what it does while it cannot read what is wanted
         if desired.state == "started":
             remote.put(contract.DESIRED, Desired("stopped", desired.run).text())
+    return tuple(may_run)
 
 
 def desired_of(remote: Remote) -> Desired:

@@ -130,7 +130,6 @@ def _run_files(bucket: Bucket, folder: Path, manifest: Manifest) -> Path:
 def _data(bucket: Bucket, folder: Path, index: Path, say: Callable[[str], None]) -> None:
     """Make the folder hold what the bucket holds: changed objects are fetched, others' files deleted."""
     before = _read_index(index)
-    after: dict[str, str] = {}
     wanted: dict[Path, Item] = {}
     for item in bucket.items(DATA_PREFIX):
         name = item.key.removeprefix(DATA_PREFIX)
@@ -147,16 +146,20 @@ def _data(bucket: Bucket, folder: Path, index: Path, say: Callable[[str], None])
     stale = [path for path in folder.rglob("*") if path.is_file() and path not in wanted]
     for path in stale:
         path.unlink()
-    changed = [path for path, item in wanted.items() if before.get(item.key) != item.tag or not path.exists()]
+    changed = {path: item for path, item in wanted.items() if before.get(item.key) != item.tag or not path.exists()}
     if changed:
-        say(f"fetches {len(changed)} files of data, {sum(wanted[path].size for path in changed) / 1e6:.0f} MB")
-    for path, item in wanted.items():
-        if path in changed:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not bucket.download(item.key, path):
-                raise InputsError(f"the object {item.key} went away while it was fetched")
-        after[item.key] = item.tag
-    index.write_text(json.dumps(after), "utf-8")
+        say(f"fetches {len(changed)} files of data, {sum(item.size for item in changed.values()) / 1e6:.0f} MB")
+    # What is fetched now counts once all of it is there: nobody knows what a crash leaves.
+    _write_index(index, [item for path, item in wanted.items() if path not in changed])
+    for path, item in changed.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not bucket.download(item.key, path):
+            raise InputsError(f"the object {item.key} went away while it was fetched")
+    _write_index(index, wanted.values())
+
+
+def _write_index(path: Path, items: Iterable[Item]) -> None:
+    path.write_text(json.dumps({item.key: item.tag for item in items}), "utf-8")
 
 
 def _read_index(path: Path) -> dict[str, str]:

@@ -182,6 +182,27 @@ def test_an_object_never_becomes_a_file_outside_the_data_folder(
     assert files(root / "data") == {}
 
 
+def test_after_a_crash_nothing_counts_that_may_be_another_version(
+    account: FakeAccount, fetched: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.give(data={"a.csv": b"1", "b.csv": b"1"})
+    fetched()
+    account.objects |= {"data/a.csv": b"2", "data/b.csv": b"2"}
+    download = account.download
+
+    def killed(key: str, path: Path) -> bool:
+        if key.endswith("b.csv"):
+            raise KeyboardInterrupt
+        return download(key, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(account, "download", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetched()
+    account.objects |= {"data/a.csv": b"1", "data/b.csv": b"1"}  # and then the first version was right after all
+    assert files(fetched().data) == {"a.csv": b"1", "b.csv": b"1"}
+
+
 def test_a_damaged_index_costs_a_second_transfer_and_nothing_else(
     account: FakeAccount, fetched: Fetch, root: Path
 ) -> None:

@@ -84,8 +84,14 @@ def test_stop_keeps_the_name_of_what_it_stops(by_id: Nodes, accounts: FakeParame
 
 
 def test_stop_asks_nothing_of_a_node_that_was_never_started(by_id: Nodes, accounts: FakeParameters) -> None:
-    stop([by_id["hospital-a"]])
+    assert stop([by_id["hospital-a"]]) == ()
     assert accounts.puts == []
+
+
+def test_stop_tells_who_may_run_still(by_id: Nodes) -> None:
+    start([by_id["hospital-a"]])
+    for _ in range(2):  # a second time, the first may not be over yet
+        assert stop([by_id["hospital-a"], by_id["hospital-b"]]) == (by_id["hospital-a"],)
 
 
 def test_start_and_stop_put_a_wish_right_that_cannot_be_read(by_id: Nodes, accounts: FakeParameters) -> None:

@@ -75,6 +75,7 @@ def test_a_node_has_its_own_credentials_and_nothing_of_the_operators(
     pid = bodies.as_dict()["i-a"]["pid"]
     environment = Path(f"/proc/{pid}/environ")
     if environment.exists():
+        wait_until(environment.read_text)
         given = dict(part.split("=", 1) for part in environment.read_text().strip("\0").split("\0"))
         assert given["AWS_ACCESS_KEY_ID"] == "of-the-node"
         assert given["HOME"] == str(tmp_path / "nodes" / "i-a")
