@@ -19,7 +19,7 @@ from typing import Any
 
 from infra.errors import FederateError
 
-_KEY, _CERTIFICATE, _NEXT_KEY = "key.pem", "certificate.pem", "next-key.pem"
+KEY, CERTIFICATE, NEXT_KEY = "key.pem", "certificate.pem", "next-key.pem"
 ISSUED, REVOKED = "issued.jsonl", "revoked.jsonl"
 
 
@@ -51,13 +51,14 @@ def read_or_make(folder: Path, make: Callable[[], tuple[bytes, bytes]]) -> tuple
         UnusableAuthority: a file is missing or cannot be read, or others may read the key.
     """
     try:
-        if not _is_begun(folder):
+        if not is_begun(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _alone(folder.with_name(f".{folder.name}.lock")):
-                if not _is_begun(folder):
-                    _put(folder, *make())
-        certificate = (folder / _CERTIFICATE).read_bytes()
-        return _read_key(folder / _KEY), certificate
+                if not is_begun(folder):
+                    key, certificate = make()
+                    put_folder(folder, {CERTIFICATE: certificate, KEY: key})
+        certificate = (folder / CERTIFICATE).read_bytes()
+        return _read_key(folder / KEY), certificate
     except OSError as error:
         is_lost = isinstance(error, FileNotFoundError)
         raise UnusableAuthority(
@@ -73,28 +74,28 @@ def read_next_key(folder: Path) -> bytes | None:
         UnusableAuthority: others may read it, or it cannot be read.
     """
     try:
-        return _read_key(folder / _NEXT_KEY)
+        return _read_key(folder / NEXT_KEY)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise UnusableAuthority(
-            f"{folder / _NEXT_KEY} cannot be read: {error.strerror}.", remedy="Make it a file that you can read."
+            f"{folder / NEXT_KEY} cannot be read: {error.strerror}.", remedy="Make it a file that you can read."
         ) from None
 
 
 def put_next_key(folder: Path, key: bytes) -> None:
     """Keep the key that is to sign next."""
-    _replace(folder / _NEXT_KEY, key)
+    replace_file(folder / NEXT_KEY, key)
 
 
 def put_certificates(folder: Path, certificates: bytes) -> None:
     """Keep the certificates of all authorities that are to be trusted."""
-    _replace(folder / _CERTIFICATE, certificates)
+    replace_file(folder / CERTIFICATE, certificates)
 
 
 def take_next_key(folder: Path) -> None:
     """Let the next key sign from now on; the one before is gone."""
-    (folder / _NEXT_KEY).replace(folder / _KEY)
+    (folder / NEXT_KEY).replace(folder / KEY)
     _sync(folder)
 
 
@@ -154,7 +155,8 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_begun(folder: Path) -> bool:
+def is_begun(folder: Path) -> bool:
+    """Say whether there is an authority, whole or not."""
     return folder.is_dir() and any(folder.iterdir())
 
 
@@ -165,19 +167,21 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _put(folder: Path, key: bytes, certificate: bytes) -> None:
+def put_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder, with these files or not at all; :func:`alone` must be held."""
     beside = folder.with_name(f".{folder.name}.new")
     if beside.exists():  # from a crash; nothing was ever signed with it
         shutil.rmtree(beside)
     beside.mkdir(mode=0o700)
-    for name, content in ((_CERTIFICATE, certificate), (_KEY, key)):
+    for name, content in files.items():
         _write(beside / name, content)
     _sync(beside)
     beside.replace(folder)
     _sync(folder.parent)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, in one durable step."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)  # from a crash
     _write(part, content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cryptography import x509
 
@@ -101,6 +101,27 @@ def rotate(
         remedy=_again(remote),
         timeout_seconds=timeout_seconds,
         meanwhile=lambda: enrol(remote, federation, authority),
+    )
+
+
+def wait_until_refused(hub: Remote, serials: Collection[str], *, timeout_seconds: float = FOLLOW_SECONDS) -> None:
+    """Wait until the hub's node refuses revoked certificates.
+
+    Raises:
+        NotFollowed: it does not in time; it will once it is up.
+    """
+
+    def lacks(_: Remote, told: Mapping[str, str]) -> str:
+        held = Held.read(told.get(contract.STATE))
+        if contract.CERTIFICATE not in told or (held is not None and held.revoked == len(serials)):
+            return ""
+        return _why(told, "does not refuse it yet; it is recorded, and stands in its account's parameters")
+
+    wait_until_none_lacks(
+        [hub],
+        lacks,
+        remedy="Is it up (federate status)? It takes it when it is; the same command waits for that.",
+        timeout_seconds=timeout_seconds,
     )
 
 
