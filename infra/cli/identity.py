@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,8 +142,10 @@ def _authorities(here: Context, told: Mapping[str, Mapping[str, str]]) -> list[d
     if folder.exists():
         authority = identity_change.authority_here(here)
         return [_authority(one, signs=one == authority.certificate) for one in authority.trusted]
-    bundles = {one[contract.AUTHORITY] for one in told.values() if contract.AUTHORITY in one}
-    found = {one for bundle in bundles for one in x509.load_pem_x509_certificates(bundle.encode())}
+    found: set[x509.Certificate] = set()
+    for bundle in {one[contract.AUTHORITY] for one in told.values() if contract.AUTHORITY in one}:
+        with contextlib.suppress(ValueError):  # its node says so itself
+            found.update(x509.load_pem_x509_certificates(bundle.encode()))
     return [_authority(one, signs=None) for one in sorted(found, key=lambda one: one.not_valid_before_utc)]
 
 

@@ -133,7 +133,7 @@ def install(remote: Remote, text: str) -> None:
     if not is_signed:
         raise WrongCertificate("The first certificate is of none of the authorities that follow it.", remedy=again)
     request = remote.parameters().get(contract.REQUEST)
-    if request is not None and key_bytes(x509.load_pem_x509_csr(request.encode())) != key_bytes(first):
+    if request is not None and not _is_key_of(request, first):
         raise WrongCertificate(
             f"The certificate is not of the key that {remote.node.id} asks for.",
             remedy=f"The coordinator signs the request of today: federate identity request {remote.node.id}.",
@@ -149,6 +149,13 @@ def names_of(bundle: str) -> tuple[str, ...]:
     except ValueError:
         return ()
     return tuple(authority_name(one.public_bytes(Encoding.DER)) for one in found)
+
+
+def _is_key_of(request: str, certificate: x509.Certificate) -> bool:
+    try:
+        return key_bytes(x509.load_pem_x509_csr(request.encode())) == key_bytes(certificate)
+    except ValueError:
+        return False
 
 
 def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:

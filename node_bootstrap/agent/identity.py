@@ -80,7 +80,7 @@ class Identity:
         is_in_use = (self._link / _KEY).exists()
         used = _text(self._link / _ROTATION) if is_in_use else None
         pending = self._sets / _PENDING
-        waits_for = _text(pending / _ROTATION) if pending.exists() else None
+        waits_for = _text(pending / _ROTATION) if (pending / _KEY).exists() else None
         is_wanted = bool(rotation) and rotation != used
         if waits_for is None and is_in_use and not is_wanted:
             return self._request_in_use()

@@ -119,6 +119,12 @@ def test_what_is_no_certificate_is_refused(
     assert not (folder / "certificate.pem").exists()
 
 
+def test_a_key_that_is_lost_before_it_was_certified_is_made_anew(identity: Identity, folder: Path) -> None:
+    first = identity.request()
+    (folder.with_name("tls.sets") / "pending" / "key.pem").unlink()
+    assert key_of(identity.request()) != key_of(first)
+
+
 def test_with_the_key_its_certificate_is_lost_as_well(
     identity: Identity, folder: Path, all_nodes: dict[str, Node], authority: Authority, pem: str
 ) -> None:
