@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -196,3 +198,45 @@ def test_at_each_step_of_a_rotation_nodes_that_followed_and_nodes_that_did_not_y
     shake_hands(last, sites["switched"], hub.tls_name)
     with pytest.raises(ssl.SSLError):
         shake_hands(last, sites["begun"], hub.tls_name)
+
+
+def reaches(server: Path, client: Path, name: str) -> bool:
+    """Say whether a client comes through to a server by gRPC, which has a TLS library of its own."""
+    files = {
+        role: [(folder / f"{one}.pem").read_bytes() for one in ("authority", "key", "certificate")]
+        for role, folder in (("server", server), ("client", client))
+    }
+    roots, key, chain = files["server"]
+    serving = grpc.server(ThreadPoolExecutor(1))
+    port = serving.add_secure_port(
+        "127.0.0.1:0", grpc.ssl_server_credentials([(key, chain)], roots, require_client_auth=True)
+    )
+    serving.start()
+    options = [("grpc.ssl_target_name_override", name), ("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(*files["client"]), options) as channel:
+        try:
+            channel.unary_unary("/no/thing")(b"", timeout=10)
+        except grpc.RpcError as error:
+            return error.code() is grpc.StatusCode.UNIMPLEMENTED  # said by a server that let it in
+        finally:
+            serving.stop(None)
+    return False
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_grpc_tells_two_authorities_of_one_name_apart_in_either_order(
+    authority: Authority, hub: Node, site: Node, ask: Ask, tmp_path: Path, is_turned: bool
+) -> None:
+    old = authority.bundle
+    authority.begin()
+    both = b"".join(one.public_bytes(Encoding.PEM) for one in authority.trusted[:: -1 if is_turned else 1])
+    servers = [enrol(tmp_path / "hub-old", authority, hub, ask, both)]
+    clients = [enrol(tmp_path / "site-old", authority, site, ask, both)]
+    behind = enrol(tmp_path / "site-behind", authority, site, ask, old)
+    authority.switch()
+    servers.append(enrol(tmp_path / "hub-new", authority, hub, ask, both))
+    clients.append(enrol(tmp_path / "site-new", authority, site, ask, both))
+    for server in servers:
+        for client in clients:
+            assert reaches(server, client, hub.tls_name)
+    assert not reaches(servers[1], behind, hub.tls_name)  # negative control
