@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +13,14 @@ import typer
 from infra.cli.context import Context, context
 
 if TYPE_CHECKING:
+    from infra.nodes.certified import Certified
     from infra.nodes.remote import Remote, Report
     from stacks.plan import StackPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One node and its account. ``expires`` is its certificate's end; None where it has none."""
+    """One node and its account. ``certificate`` is None where it has none."""
 
     node: str
     account: str
@@ -27,7 +28,7 @@ class Line:
     stacks: dict[str, str | None]
     desired: str
     report: Report
-    expires: datetime | None
+    certificate: Certified | None
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
 def status(ctx: typer.Context) -> None:
     """Show every account: its stacks, its node, what is wanted of it and what it does."""
     from infra.cli.deploy import place
+    from infra.cli.identity_change import revoked_here
     from infra.cli.nodes import remotes_of
     from infra.deployment.assembly import synthesize
     from infra.deployment.condition import Stacks
@@ -47,17 +49,19 @@ def status(ctx: typer.Context) -> None:
     plan = synthesize(here.file, here.federation, home=here.home).plan
     stacks = Stacks(at.accounts)
     chosen = remotes_of(here, None)
+    revoked = revoked_here(here)
 
     def look(remote: Remote) -> Line:
-        return _line(remote, [stack for stack in plan.stacks if stack.node == remote.node.id], stacks)
+        return _line(remote, [stack for stack in plan.stacks if stack.node == remote.node.id], stacks, revoked)
 
     with ThreadPoolExecutor(min(16, len(chosen))) as pool:
         lines = list(pool.map(look, chosen))
     here.answer([_as_dict(line) for line in lines], _as_text(here, lines))
 
 
-def _line(remote: Remote, planned: Sequence[StackPlan], stacks: Any) -> Line:
+def _line(remote: Remote, planned: Sequence[StackPlan], stacks: Any, revoked: Collection[str]) -> Line:
     from infra.accounts import explained
+    from infra.nodes.certified import certified
     from infra.nodes.control import desired_of
     from infra.nodes.remote import Report
     from node_bootstrap import contract
@@ -73,17 +77,8 @@ def _line(remote: Remote, planned: Sequence[StackPlan], stacks: Any) -> Line:
         found,
         desired.state if desired.run else "",
         Report.read(told.get(contract.STATE)),
-        _expiry(told.get(contract.CERTIFICATE)),
+        certified(told, revoked),
     )
-
-
-def _expiry(pem: str | None) -> datetime | None:
-    from cryptography import x509
-
-    try:
-        return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc if pem else None
-    except ValueError:
-        return None
 
 
 def _as_dict(line: Line) -> dict[str, Any]:
@@ -94,7 +89,8 @@ def _as_dict(line: Line) -> dict[str, Any]:
         "stacks": line.stacks,
         "desired": line.desired or None,
         **line.report.as_dict(),
-        "certificate_expires": line.expires.isoformat() if line.expires else None,
+        "certificate_expires": line.certificate.expires.isoformat() if line.certificate else None,
+        "certificate_state": line.certificate.state.value if line.certificate else None,
     }
 
 
@@ -121,7 +117,7 @@ def _as_text(here: Context, lines: Sequence[Line]) -> str:
             Text(in_words(line.report) if _is_deployed(line) else "not deployed"),
             rounds,
             f"{auroc:.3f}" if isinstance(auroc, int | float) else "",
-            _expiry_in_words(line.expires),
+            _expiry_in_words(line.certificate),
         )
     console = Console(width=200, highlight=False)
     with console.capture() as captured:
@@ -141,8 +137,14 @@ def _stacks_in_words(stacks: dict[str, str | None]) -> str:
     return ", ".join([f"{len(good)}/{len(stacks)}", *others])
 
 
-def _expiry_in_words(expires: datetime | None) -> str:
-    if expires is None:
+def _expiry_in_words(certificate: Certified | None) -> str:
+    """Return how long a certificate is good; what the next start renews, or nobody takes any more, stands out."""
+    if certificate is None:
         return "none"
-    days = (expires - datetime.now(UTC)).days
-    return f"{days} days left" if days >= 0 else f"expired {expires:%Y-%m-%d}"
+    days = (certificate.expires - datetime.now(UTC)).days
+    if certificate.state == "revoked":
+        return "revoked"
+    if certificate.state == "expired":
+        return f"expired {certificate.expires:%Y-%m-%d}"
+    soon = ", expires soon" if certificate.state == "expires soon" else ""
+    return f"{days} days left{soon}"

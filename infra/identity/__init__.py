@@ -3,9 +3,22 @@
 A node's key is made on the node and never comes here; what comes here is a signing request, which is public.
 """
 
-from infra.identity.authority import Authority
-from infra.identity.certificates import fits
+from infra.identity.authority import Authority, Phase
+from infra.identity.certificates import RENEWED_IN_LAST, Condition, condition, fits, serial
 from infra.identity.folder import UnusableAuthority
 from infra.identity.requests import RequestRefused
+from infra.identity.revocation import NodeRevoked, NothingToRevoke
 
-__all__ = ["Authority", "RequestRefused", "UnusableAuthority", "fits"]
+__all__ = [
+    "RENEWED_IN_LAST",
+    "Authority",
+    "Condition",
+    "NodeRevoked",
+    "NothingToRevoke",
+    "Phase",
+    "RequestRefused",
+    "UnusableAuthority",
+    "condition",
+    "fits",
+    "serial",
+]

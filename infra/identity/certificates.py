@@ -1,8 +1,10 @@
-"""The two kinds of certificate, the authority's and a node's; and whether a node's is still good."""
+"""The two kinds of certificate, the authority's and a node's; and whether one is still good."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,6 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from infra.federation.derive import Node
 from infra.identity.requests import UNREADABLE, PublicKey, uri
 
+#: A certificate with less than this part of its life left is renewed whenever its node is looked at.
+RENEWED_IN_LAST = 1 / 3
 _AUTHORITY_LIFE = timedelta(days=3653)
 #: How far a node's clock may be behind the coordinator's.
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -84,6 +88,7 @@ def fits(
     node: Node,
     *,
     renew_within: timedelta,
+    revoked: Collection[str],
     now: datetime | None = None,
 ) -> bool:
     """Return whether a node may keep its certificate; where not, its request is to be signed anew.
@@ -91,9 +96,10 @@ def fits(
     Args:
         certificate_pem: what the node has; anything else, such as nothing, does not fit.
         request_pem: what it asks for now.
-        authority_pem: the authority's certificate.
+        authority_pem: the certificate of the authority that signs now.
         node: whose names the certificate must bear, exactly.
         renew_within: a certificate that ends this soon does not fit. Choose less than the certificate's lifetime.
+        revoked: serial numbers of certificates that are good no more.
         now: the time; the clock's if left out.
     """
     now = now or datetime.now(UTC)
@@ -106,7 +112,39 @@ def fits(
     except UNREADABLE:
         return False
     is_good = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - renew_within
+    is_good = is_good and serial(certificate) not in revoked
     return is_same_key and is_good and names == _alternative_names(node)
+
+
+class Condition(StrEnum):
+    """How a certificate is."""
+
+    GOOD = "good"
+    SOON = "expires soon"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+def condition(certificate: x509.Certificate, revoked: Collection[str], now: datetime | None = None) -> Condition:
+    """Return how a certificate is; *expires soon* is what the next ``deploy`` or ``start`` renews.
+
+    Args:
+        certificate: a node's or an authority's.
+        revoked: serial numbers of certificates that are good no more.
+        now: the time; the clock's if left out.
+    """
+    now = now or datetime.now(UTC)
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if serial(certificate) in revoked:
+        return Condition.REVOKED
+    if now >= ends:
+        return Condition.EXPIRED
+    return Condition.SOON if ends - now < (ends - begins) * RENEWED_IN_LAST else Condition.GOOD
+
+
+def serial(certificate: x509.Certificate) -> str:
+    """Return a certificate's serial number as it stands in all lists: hexadecimal, lower case, without 0x."""
+    return f"{certificate.serial_number:x}"
 
 
 def key_bytes(holder: x509.Certificate | x509.CertificateSigningRequest | ec.EllipticCurvePrivateKey) -> bytes:

@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ _MOST_RESTARTS = 5
 _LONGEST_PAUSE_SECONDS = 30.0
 #: A parameter holds 4 KB; what is published must fit, however many sites are waited for.
 _REASON_CHARACTERS = 600
+_PROBLEM_CHARACTERS = 200
 _MOST_NAMES = 20
 
 
@@ -80,6 +81,7 @@ class Loop:
         self._facts, self._owner, self._root, self._state, self._clock = facts, owner, root, state, clock
         self._identity = Identity(state / "tls", facts)
         self._run: _Run | None = None
+        self._problem = ""  # with the certificate that was given last
         self._published: dict[str, Any] | None = None
 
     @property
@@ -120,18 +122,19 @@ class Loop:
 
     def _is_enrolled(self, told: Mapping[str, str]) -> bool:
         """Install the certificate if it is there; otherwise publish the request for it."""
-        why = ""
+        self._problem = ""
         try:
-            request = self._identity.request()
+            request = self._identity.request(told.get(contract.ROTATE, ""))
             if told.get(contract.REQUEST) != request:
                 self._owner.publish(contract.REQUEST, request)
             certificate, authority = told.get(contract.CERTIFICATE), told.get(contract.AUTHORITY)
             if certificate and authority:
-                self._identity.install(certificate, authority)
+                self._identity.install(certificate, authority, contract.read_revoked(told))
                 return True
-        except IdentityError as error:
-            why = f": {error}"
+        except (IdentityError, Unreadable) as error:
+            self._problem = str(error)
         if self._run is None:
+            why = f": {self._problem}" if self._problem else ""
             self._say(NodeState.BOOTING, f"waits for its certificate{why}")
         return self._run is not None  # a run goes on with what it has
 
@@ -227,6 +230,7 @@ class Loop:
             "reason": _shortened(reason),
             "run": run,
             "progress": {name: _few(value) for name, value in (progress or {}).items()},
+            "identity": self._held(),
         }
         if now == self._published:
             return
@@ -235,6 +239,10 @@ class Loop:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._owner.publish(contract.STATE, json.dumps({**now, "at": at}, ensure_ascii=False))
         self._published = now
+
+    def _held(self) -> dict[str, Any] | None:
+        held = self._identity.held()
+        return replace(held, problem=self._problem[:_PROBLEM_CHARACTERS]).document() if held else None
 
     def _progress(self) -> dict[str, Any]:
         return progress_of(self._output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from cryptography.x509.oid import NameOID
 from infra.federation.derive import Node, nodes
 from infra.federation.model import Federation
 from infra.identity import Authority
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 CHECKOUT = Path(__file__).parents[3]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from handshake import shake_hands
 
 from fl_app.errors import IdentityError
 from fl_app.transport.identity import load_credentials
@@ -158,29 +158,6 @@ def test_the_application_takes_what_was_signed_and_refuses_another_node_s(
     (tmp_path / "hospital-a" / "authority.pem").write_bytes(Authority.open(tmp_path / "other", "eicu").pem)
     with pytest.raises(IdentityError, match="has not signed"):
         load_credentials(tmp_path / "hospital-a", federation="eicu", role="client", node="hospital-a")
-
-
-def shake_hands(server: Path, client: Path, name: str) -> None:
-    """Open mutual TLS in memory; raise what the first side to object says."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    accepting = context(ssl.PROTOCOL_TLS_SERVER, server).wrap_bio(to_server, to_client, server_side=True)
-    connecting = context(ssl.PROTOCOL_TLS_CLIENT, client).wrap_bio(to_client, to_server, server_hostname=name)
-    waiting = [connecting, accepting]
-    for _ in range(10):
-        for side in list(waiting):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                side.do_handshake()
-                waiting.remove(side)
-    assert waiting == []
-
-
-def context(protocol: int, files: Path) -> ssl.SSLContext:
-    made = ssl.SSLContext(protocol)
-    made.verify_mode = ssl.CERT_REQUIRED
-    made.verify_flags |= ssl.VERIFY_X509_STRICT
-    made.load_cert_chain(files / "certificate.pem", files / "key.pem")
-    made.load_verify_locations(files / "authority.pem")
-    return made
 
 
 def test_certificates_open_mutual_tls_in_their_roles_and_in_no_other(

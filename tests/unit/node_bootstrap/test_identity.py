@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_node import facts
 
+from fl_app.transport.identity import load_credentials
 from infra.federation.derive import Node
 from infra.identity import Authority
 from node_bootstrap.agent.identity import Identity, IdentityError
@@ -53,8 +54,13 @@ def test_only_the_agents_user_can_read_what_it_keeps(
     identity: Identity, folder: Path, all_nodes: dict[str, Node], authority: Authority, pem: str
 ) -> None:
     identity.install(certificate_for(identity, all_nodes["hospital-a"], authority), pem)
-    assert modes(folder) == dict.fromkeys(("key.pem", "request.pem", "certificate.pem", "authority.pem"), "0600")
-    assert folder.stat().st_mode & 0o077 == 0
+    names = ("key.pem", "request.pem", "certificate.pem", "authority.pem", "rotation")
+    assert modes(folder) == dict.fromkeys(names, "0600")
+    identity.request("next")
+    sets = folder.with_name("tls.sets")
+    assert modes(sets / "pending") == dict.fromkeys(("key.pem", "request.pem", "rotation"), "0600")
+    for place in (folder, sets, sets / "pending"):
+        assert place.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_certificate_is_kept_beside_its_authoritys_and_a_newer_one_takes_its_place(
@@ -95,7 +101,6 @@ def test_a_certificate_of_another_node_is_refused(
     other = dataclasses.replace(all_nodes["hospital-a"], **change)  # type: ignore[arg-type]
     elsewhere = Identity(folder, facts(node=other.id, role=other.role))
     certificate = certificate_for(elsewhere, other, authority)
-    (folder / "request.pem").unlink()
     with pytest.raises(IdentityError, match="does not name federate://fed/client/hospital-a"):
         Identity(folder, facts()).install(certificate, pem)
     assert not (folder / "certificate.pem").exists()
@@ -114,22 +119,10 @@ def test_what_is_no_certificate_is_refused(
     assert not (folder / "certificate.pem").exists()
 
 
-def test_a_crash_after_the_key_leads_to_a_request_of_the_same_key(identity: Identity, folder: Path) -> None:
+def test_a_key_that_is_lost_before_it_was_certified_is_made_anew(identity: Identity, folder: Path) -> None:
     first = identity.request()
-    (folder / "request.pem").unlink()
-    second = identity.request()
-    assert key_of(second) == key_of(first)
-
-
-def test_a_crash_before_the_certificate_is_made_good_by_the_next_look(
-    identity: Identity, folder: Path, all_nodes: dict[str, Node], authority: Authority, pem: str
-) -> None:
-    certificate = certificate_for(identity, all_nodes["hospital-a"], authority)
-    (folder / "authority.pem").write_text(pem)
-    (folder / ".certificate.pem.part").write_text("half of i")
-    identity.install(certificate, pem)
-    assert (folder / "certificate.pem").read_text() == certificate
-    assert not (folder / ".certificate.pem.part").exists()
+    (folder.with_name("tls.sets") / "pending" / "key.pem").unlink()
+    assert key_of(identity.request()) != key_of(first)
 
 
 def test_with_the_key_its_certificate_is_lost_as_well(
@@ -145,21 +138,39 @@ def test_with_the_key_its_certificate_is_lost_as_well(
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense"])
-def test_a_damaged_key_is_never_replaced_in_silence(identity: Identity, folder: Path, content: bytes) -> None:
-    folder.mkdir()
+def test_a_damaged_key_is_never_replaced_in_silence_but_by_a_rotation(
+    identity: Identity, folder: Path, all_nodes: dict[str, Node], authority: Authority, pem: str, content: bytes
+) -> None:
+    identity.install(certificate_for(identity, all_nodes["hospital-a"], authority), pem)
     (folder / "key.pem").write_bytes(content)
-    with pytest.raises(IdentityError, match=r"key\.pem cannot be used"):
+    with pytest.raises(IdentityError, match=r"key\.pem cannot be used.*federate identity rotate"):
         identity.request()
     assert (folder / "key.pem").read_bytes() == content
+    renewed = authority.sign(identity.request("repair").encode(), all_nodes["hospital-a"], days=90).decode()
+    identity.install(renewed, pem)
+    assert_in_use(folder, renewed)
+
+
+def test_a_damaged_key_that_has_no_certificate_yet_is_told_as_well(identity: Identity, folder: Path) -> None:
+    identity.request()
+    (folder.with_name("tls.sets") / "pending" / "key.pem").write_bytes(b"nonsense")
+    with pytest.raises(IdentityError, match=r"key\.pem cannot be used"):
+        identity.request()
 
 
 def test_a_key_of_another_kind_is_not_ours(identity: Identity, folder: Path) -> None:
-    folder.mkdir()
+    identity.request()
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(key.private_bytes(*encoding))
+    (folder.with_name("tls.sets") / "pending" / "key.pem").write_bytes(key.private_bytes(*encoding))
     with pytest.raises(IdentityError, match="not the key of an elliptic curve"):
         identity.request()
+
+
+def assert_in_use(folder: Path, certificate: str) -> None:
+    """Make sure that the application finds this certificate with its key."""
+    assert (folder / "certificate.pem").read_text() == certificate
+    load_credentials(folder, federation="fed", role="client", node="hospital-a")
 
 
 def key_of(request: str) -> bytes:
