@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fake_node import FakeAccount, FakeApplication, facts, release_of
 
 from infra.federation.derive import Node
@@ -348,6 +348,41 @@ def test_results_that_could_not_be_brought_are_brought_by_the_next_look(ready: M
     ready.account.silent = False
     assert ready.step() == ("finished", "")
     assert ready.account.objects[f"results/{RUN}/summary.json"] == b"{}"
+
+
+def test_an_agent_that_is_killed_while_it_brings_results_brings_them_and_runs_nothing_again(ready: Machine) -> None:
+    ready.start().writes("summary.json", "{}")
+    ready.application.ends(0)
+
+    def killed(path: Path, key: str) -> None:
+        raise KeyboardInterrupt
+
+    upload, ready.account.upload = ready.account.upload, killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        ready.agent.step()
+    assert ready.says[0] == "waiting"  # not finished before the results are there
+    ready.account.upload = upload  # type: ignore[method-assign]
+    ready.boot()
+    assert ready.step() == ("finished", "")
+    assert ready.account.objects[f"results/{RUN}/summary.json"] == b"{}"
+    assert len(ready.applications) == 1
+
+
+def test_the_next_run_begins_once_the_results_of_the_one_before_are_brought(ready: Machine) -> None:
+    ready.start(RUN).writes("summary.json", "first")
+    ready.application.ends(0)
+    upload = ready.account.upload
+
+    def fails(path: Path, key: str) -> None:
+        ready.account.upload = upload  # type: ignore[method-assign]
+        raise EndpointConnectionError(endpoint_url="https://s3")
+
+    ready.account.upload = fails  # type: ignore[method-assign]
+    with pytest.raises(BotoCoreError):
+        ready.agent.step()
+    ready.start(NEXT)
+    assert ready.account.objects[f"results/{RUN}/summary.json"] == b"first"
+    assert (len(ready.applications), list(ready.output.iterdir())) == (2, [])
 
 
 def test_a_full_disk_is_told_and_tried_again(ready: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
