@@ -176,6 +176,19 @@ def test_a_second_run_begins_without_the_results_of_the_first_and_keeps_its_own_
     assert ready.account.objects[f"results/{NEXT}/rounds.jsonl"] == b"second\n"
 
 
+def test_results_of_a_finished_run_are_never_taken_for_those_of_a_later_one(ready: Machine) -> None:
+    ready.start("first").writes("model.safetensors", "first")
+    ready.application.ends(0)
+    ready.step()
+    manifest = ready.account.objects.pop(contract.MANIFEST_KEY)
+    ready.account.start("second")
+    assert ready.step()[0] == "failed"
+    ready.account.objects[contract.MANIFEST_KEY] = manifest
+    ready.start("third").ends(2)
+    ready.step()
+    assert [key for key in ready.account.objects if key.startswith("results/")] == ["results/first/model.safetensors"]
+
+
 def test_stop_ends_it_in_order_and_the_next_start_goes_on_from_there(ready: Machine) -> None:
     first = ready.start(RUN)
     first.comes_to(1)
