@@ -13,9 +13,16 @@ from typing import Any
 
 import typer
 
+from infra.errors import FederateError
 from infra.federation.load import load
 from infra.federation.model import Federation
 from infra.local.home import home
+
+
+class NoHome(FederateError):
+    """There is no place for the toolkit's local state."""
+
+    exit_code = 4
 
 
 class Aws(StrEnum):
@@ -41,13 +48,30 @@ class Context:
             print(notice, file=sys.stderr)
         return loaded.federation
 
-    @property
+    @cached_property
     def home(self) -> Path:
-        """Folder of the toolkit's local state."""
-        return home()
+        """Folder of the toolkit's local state, the user's alone: keys, and copies of patients' data, lie below it.
+
+        Raises:
+            NoHome: it cannot be made or written.
+        """
+        folder = home()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise NoHome(
+                f"The folder of local state, {folder}, cannot be made: {error.strerror}.",
+                remedy="FEDERATE_HOME names another.",
+            ) from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise NoHome(
+                f"The folder of local state, {folder}, is not writable.", remedy="FEDERATE_HOME names another."
+            )
+        return folder
 
     def reach_aws(self) -> None:
         """Point every AWS client of this process, and of its children, at the AWS that was asked for."""
+        _ = self.home
         if self.aws is Aws.LOOPBACK:
             from infra.local import ensure_up
 

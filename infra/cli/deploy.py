@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.context import Context, context
+from infra.cli.context import Aws, Context, context
 from infra.cli.supplying import Eicu
+from infra.errors import FederateError
 
 if TYPE_CHECKING:
     from infra.deployment.place import Place
@@ -17,6 +18,12 @@ Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="NODE", help="This node's stacks only: aggregator or a site; may be repeated."),
 ]
+
+
+class NotConfirmed(FederateError):
+    """What deletes real resources wants a person's yes."""
+
+    exit_code = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -98,6 +105,8 @@ def destroy(
 ) -> None:
     """Delete what deploy made, phases backwards, and prove that nothing is left."""
     here = context(ctx)
+    if here.aws is Aws.REAL and not yes and not sys.stdin.isatty():
+        raise NotConfirmed("Nobody is there to confirm that real accounts' stacks are deleted.", remedy="Add --yes.")
     if sys.stdin.isatty() and not yes:
         typer.confirm(f"Delete {', '.join(only) if only else 'all'} of {here.federation.name}?", abort=True)
     audit = place(here).destroy(only or ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import typer
 
 from infra.cli.context import context
@@ -9,7 +11,11 @@ from infra.cli.context import context
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="AWS on loopback, and the twin that gives its instances a body.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="AWS on loopback, and the twin that gives its instances a body.",
+        epilog="Example: federate local status",
+    )
     group.command(epilog="Example: federate local up")(up)
     group.command(epilog="Example: federate local down")(down)
     group.command(epilog="Example: federate --json local status")(status)
@@ -22,7 +28,7 @@ def up(ctx: typer.Context) -> None:
 
     here = context(ctx)
     environment = ensure_up(here.federation)
-    lines = [f"export {name}={value}" for name, value in environment.items()]
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     here.answer(environment, "\n".join(['# Up. For other tools, in a shell: eval "$(federate local up)"', *lines]))
 
 

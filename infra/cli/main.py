@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -54,12 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; or the exit code of the error that is printed: 130 after Ctrl-C, 70 where the toolkit itself failed.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no dash shall not end a command
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(given, standalone_mode=False)
         if code == _STOPPED:  # Typer makes this of Ctrl-C
             raise KeyboardInterrupt
     except ClickException as error:
+        if "--json" in given:
+            return _report(BadUsage(error.format_message()), as_json=True)
         error.show()
         return error.exit_code
     except FederateError as error:
@@ -73,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _report(_of_aws(error) or _unexpected(error), as_json="--json" in given)
     return code if isinstance(code, int) else 0
+
+
+class BadUsage(FederateError):
+    """The arguments are not a command's."""
+
+    exit_code = 2
 
 
 class Unexpected(FederateError):
@@ -95,12 +109,20 @@ def _of_aws(error: Exception) -> FederateError | None:
 
 
 def _unexpected(error: Exception) -> FederateError:
-    folder = home() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"{time.strftime('%Y%m%dT%H%M%S')}-error-{os.getpid()}.log"
-    log.write_text("".join(traceback.format_exception(error)), "utf-8")
+    log = _error_log("".join(traceback.format_exception(error)))
     what = str(error).partition("\n")[0] or type(error).__name__
     return Unexpected(f"This should not have happened: {what}", remedy=f"What led to it is in {log}.")
+
+
+def _error_log(text: str) -> Path:
+    """Write what led to an error where it can be written, and return where."""
+    name = f"{time.strftime('%Y%m%dT%H%M%S')}-error-{os.getpid()}.log"
+    for folder in (home() / "logs", Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, "utf-8")
+            return folder / name
+    return Path(os.devnull)
 
 
 def _report(error: FederateError, *, as_json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,7 +112,13 @@ def watch(ctx: typer.Context) -> None:
 
     here = context(ctx)
     (aggregator,) = remotes_of(here, ["server"])
-    follow(here, desired_of(aggregator).run)
+    desired = desired_of(aggregator)
+    if not desired.run:
+        aggregator.refuse_unless_deployed()
+        raise NothingToSee(
+            "The aggregator was never started.", remedy="federate start clients, then federate start server."
+        )
+    follow(here, desired.run)
 
 
 def logs(
@@ -119,9 +126,11 @@ def logs(
     who: Who = None,
     follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """Show the nodes' logs in one time line, as their accounts keep them."""
+    """Show the nodes' logs in one time line, as their accounts keep them; with --json, an object per line."""
     here = context(ctx)
     chosen = remotes_of(here, who)
+    for remote in chosen:
+        remote.refuse_unless_deployed()
     width = max(len(remote.node.id) for remote in chosen)
     seen: set[tuple[str, str]] = set()
     last = {remote.node.id: 0 for remote in chosen}
@@ -137,7 +146,9 @@ def logs(
                 seen.add((node, line.id))
                 last[node] = max(last[node], line.at)
                 clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(line.at / 1000))
-                print(f"{clock} {node:{width}} {line.stream.rpartition('/')[2]:11} {line.text.rstrip()}", flush=True)
+                source, text = line.stream.rpartition("/")[2], line.text.rstrip()
+                told = {"at": clock, "node": node, "source": source, "line": text}
+                print(json.dumps(told) if here.json else f"{clock} {node:{width}} {source:11} {text}", flush=True)
         if not follow_:
             return
         time.sleep(1.0)
@@ -193,6 +204,12 @@ def _refuse_to_wait_in_vain(here: Context, found: Mapping[str, Report]) -> None:
             ),
             remedy=f"Their logs: federate logs {names}. After the repair: federate start {names}.",
         )
+
+
+class NothingToSee(FederateError):
+    """Nothing was started that could be watched."""
+
+    exit_code = 6
 
 
 class Unwatched(FederateError):

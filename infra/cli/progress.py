@@ -38,7 +38,6 @@ _PACE_SECONDS = 30.0
 _FRAMES_PER_SECOND = 4
 
 ReadStates = Callable[[], Mapping[str, Mapping[str, Any] | None]]
-ReadRounds = Callable[[], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +184,8 @@ def _clock(seconds: float) -> str:
 
 def watch(
     read_states: ReadStates,
-    read_rounds: ReadRounds = tuple,
     *,
     title: str,
-    before: Mapping[str, Any] | None = None,
     interval_seconds: float = 1.0,
     line_seconds: float = 5.0,
     console: Console | None = None,
@@ -202,10 +199,7 @@ def watch(
 
     Args:
         read_states: node id to the state that the node published, the aggregator first.
-        read_rounds: the round records so far, where they can be had while training runs.
         title: heading of the view.
-        before: what the aggregator had published before it was started; as long as it still says so, such as
-            ``finished`` from an earlier run, nothing is over.
         interval_seconds: time between two looks at the nodes.
         line_seconds: time between two lines where there is no terminal.
         console: where to write; standard error if left out.
@@ -220,10 +214,8 @@ def watch(
     pace = Pace()
 
     def look() -> Snapshot:
-        states = dict(read_states())
-        if before is not None and states.get(AGGREGATOR_ID) == before:
-            states[AGGREGATOR_ID] = {"state": "ready", "reason": "is being started"}
-        return snapshot(states, read_rounds(), elapsed=clock() - start, pace=pace)
+        states = read_states()
+        return snapshot(states, (), elapsed=clock() - start, pace=pace)
 
     if is_live(console):
         return _watch_live(look, title, interval_seconds, console, clock, wait)

@@ -70,31 +70,33 @@ class Board:
         for stack in stacks:
             self._table.update(row(stack), status=Cell("begins", Status.BUSY))
 
-    def settle(self, stacks: Sequence[StackPlan], *, absent: Cell) -> None:
+    def settle(self, stacks: Sequence[StackPlan], *, absent: Cell, present: Status | None = None) -> None:
         """Look a last time at some stacks.
 
         Args:
             stacks: those that are not worked on any more.
             absent: what to show for a stack that does not exist.
+            present: the sign of one that is there and in order, where that is not success.
         """
         with self._lock:
             for stack in stacks:
                 self._watched.pop(stack.id, None)
         try:
             for stack in stacks:
-                self._show(stack, self._stacks.status(stack), absent)
+                self._show(stack, self._stacks.status(stack), absent, present)
                 if stack.id in self._has_resource:
                     self._table.update(row(stack), resource="")
         except (BotoCoreError, ClientError):
             for stack in stacks:
                 self._table.update(row(stack), status=Cell("unknown", Status.FAILED))
 
-    def _show(self, stack: StackPlan, status: str | None, absent: Cell) -> None:
+    def _show(self, stack: StackPlan, status: str | None, absent: Cell, present: Status | None) -> None:
         condition = judge(status)
         if condition is Condition.ABSENT:
             self._table.update(row(stack), status=absent)
         else:
-            self._table.update(row(stack), status=Cell(str(status), _SIGNS[condition]))
+            sign = present if present and condition is Condition.GOOD else _SIGNS[condition]
+            self._table.update(row(stack), status=Cell(str(status), sign))
 
     def _look_until_the_end(self) -> None:
         while not self._end.wait(_POLL_SECONDS):

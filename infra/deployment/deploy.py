@@ -29,6 +29,7 @@ class NotDeployed(FederateError):
     def __init__(self, failures: Sequence[FederateError]) -> None:
         super().__init__("\n".join(dict.fromkeys(str(failure) for failure in failures)))
         self.failures = tuple(failures)
+        self.exit_code = failures[0].exit_code
 
 
 @dataclass

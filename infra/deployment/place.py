@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from infra.deployment.audit import Audit, audit, fully_chosen
 from infra.deployment.board import COLUMNS, Board, row
 from infra.deployment.cdk import CdkCommand
 from infra.deployment.compare import Difference, compare
-from infra.deployment.condition import Stacks
+from infra.deployment.condition import Condition, Stacks
 from infra.deployment.deploy import Deployment
 from infra.deployment.groups import chosen
 from infra.deployment.lock import alone
+from infra.deployment.orphans import delete, in_words, links, orphans
 from infra.deployment.side_by_side import Interrupted
-from infra.deployment.teardown import Teardown, refuse_wrong_order
+from infra.deployment.teardown import NotDestroyed, Teardown, refuse_wrong_order
+from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
 from infra.nodes.remote import forget_all, remotes
@@ -66,7 +68,11 @@ class Place:
             assembly = self.prepare()
             stacks = chosen(assembly.plan, only)
             cdk = self._cdk(assembly)
+            left_over = orphans(assembly.plan, self.accounts)
             with self._interruptible(stacks), self._board("Deploying", stacks) as board:
+                if left_over:
+                    board.say(in_words(left_over))
+                    delete(links(left_over), self.accounts)
                 Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
             return assembly
 
@@ -83,8 +89,17 @@ class Place:
             stacks = chosen(assembly.plan, only)
             refuse_wrong_order(assembly.plan, stacks, self.accounts)
             cdk = self._cdk(assembly)
+            left_over = orphans(assembly.plan, self.accounts)
             with self._interruptible(stacks), self._board("Destroying", stacks) as board:
-                Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
+                if left_over and any(stack.id == "HubNetwork" for stack in stacks):
+                    board.say(in_words(left_over))
+                    delete(links(left_over), self.accounts)
+                try:
+                    Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
+                except NotDestroyed:
+                    with suppress(FederateError):  # the reason why stacks are left is the one to tell
+                        self._forget_nodes(stacks)
+                    raise
             self._forget_nodes(stacks)
             return audit(assembly.plan, fully_chosen(assembly.plan, stacks), self.accounts)
 
@@ -95,7 +110,9 @@ class Place:
 
     def _forget_nodes(self, stacks: Sequence[StackPlan]) -> None:
         """Delete what nodes that are gone have published, and what was wanted of them."""
-        gone = list(dict.fromkeys(stack.node for stack in stacks if stack.id.startswith(("HubNode", "SiteNode-"))))
+        reader = Stacks(self.accounts)
+        of_nodes = [stack for stack in stacks if stack.id.startswith(("HubNode", "SiteNode-"))]
+        gone = [stack.node for stack in of_nodes if reader.condition(stack) is Condition.ABSENT]
         if gone:
             forget_all(remotes(self.federation, self.accounts, gone))
 

@@ -35,6 +35,7 @@ class NotDestroyed(FederateError):
     def __init__(self, failures: Sequence[FederateError]) -> None:
         super().__init__("\n".join(dict.fromkeys(str(failure) for failure in failures)))
         self.failures = tuple(failures)
+        self.exit_code = failures[0].exit_code
 
 
 def refuse_wrong_order(plan: DeploymentPlan, chosen: Sequence[StackPlan], accounts: Accounts) -> None:
@@ -112,7 +113,7 @@ class Teardown:
             try:
                 log = self._attempt(group)
             finally:
-                self.board.settle(group.stacks, absent=Cell("deleted", Status.DONE))
+                self.board.settle(group.stacks, absent=Cell("deleted", Status.DONE), present=Status.FAILED)
             yield from self._failures(group, log)
 
     def _failures(self, group: Group, log: Path | None) -> Iterator[StackFailed]:
@@ -123,7 +124,10 @@ class Teardown:
         left = {stack.id: self._stacks.status(stack) for stack in self._present(group)}
         tried = [stack for stack in group.stacks if left.get(stack.id) == "DELETE_FAILED"]
         for stack in tried or [stack for stack in group.stacks if stack.id in left]:
-            yield StackFailed(stack, f"{left[stack.id]}: {self._stacks.reason(stack)}", remedy=remedy)
+            status, reason = left[stack.id], self._stacks.reason(stack)
+            # A stack that is as it was has no reason of its own: it was not begun with.
+            why = "it was not deleted" if reason == status else f"{status}: {reason}"
+            yield StackFailed(stack, why, remedy=remedy)
 
     def _attempt(self, group: Group) -> Path | None:
         """Delete the group's stacks; return the log of the last run of the command, None if there was none."""

@@ -109,6 +109,8 @@ def _dealt(
     for name, hospitals in assigned.items():
         options += ["--assign", f"{name}={','.join(map(str, hospitals))}"]
     stamp.unlink(missing_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    out.parent.chmod(0o700)  # what lies there may be patients' data
     _run("deal", options)
     stamp.write_text(json.dumps(made_from), "utf-8")
     return folders

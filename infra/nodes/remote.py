@@ -140,6 +140,14 @@ class Remote:
             )
         return found["BucketName"]
 
+    def refuse_unless_deployed(self) -> None:
+        """Make sure that the node has its storage, so that nothing is written into an account without a federation.
+
+        Raises:
+            NotDeployed: it has none.
+        """
+        _ = self.bucket
+
     def parameters(self) -> dict[str, str]:
         """Return the node's parameters by their names below its prefix."""
         prefix = f"{self.node.parameter_prefix}/"

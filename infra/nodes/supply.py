@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def supply(
     """
     check_approval(remote, release, approve=approve)
     with explained(remote.where):
-        uploaded = _put_once(remote, release_key(release.digest), release.path, release.digest, say)
+        uploaded = _put_release(remote, release, say)
         sent, objects = _data(remote, data, say) if data else (0, 0)
         _put_run_files(remote, federation, release)
     return Supplied(remote.node.id, uploaded + sent, objects)
@@ -81,6 +81,7 @@ def check_approval(remote: Remote, release: Release, *, approve: bool) -> None:
     Raises:
         NotApproved: it has approved another, or none and may not be asked now.
     """
+    remote.refuse_unless_deployed()
     approved = remote.parameters().get(contract.APPROVED_RELEASE)
     if approved == release.digest:
         return
@@ -104,6 +105,7 @@ def approve(remote: Remote, digest: str) -> None:
         raise NotADigest(
             f"{digest!r} is no digest of a release.", remedy="It is 64 hexadecimal digits; federate supply tells it."
         )
+    remote.refuse_unless_deployed()
     remote.put(contract.APPROVED_RELEASE, digest)
 
 
@@ -136,25 +138,35 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def _put_release(remote: Remote, release: Release, say: Callable[[str], None]) -> int:
+    """Upload the release whatever is there: it is small, and what its object says of itself proves nothing."""
+    key = release_key(release.digest)
+    size = release.path.stat().st_size
+    say(f"uploads {key}, {size / 1e6:.1f} MB")
+    remote.client("s3").upload_file(str(release.path), remote.bucket, key)
+    return size
+
+
 def _put_once(remote: Remote, key: str, path: Path, digest: str, say: Callable[[str], None]) -> int:
-    """Upload a file unless the object has its digest; return the bytes sent."""
+    """Upload a file unless the object has its size and says that it has its digest; return the bytes sent."""
     s3 = remote.client("s3")
-    if _metadata(s3, remote.bucket, key).get(_SHA256) == digest:
-        return 0
     size = path.stat().st_size
+    if _head(s3, remote.bucket, key) == (size, digest):
+        return 0
     say(f"uploads {key}, {size / 1e6:.1f} MB")
     s3.upload_file(str(path), remote.bucket, key, ExtraArgs={"Metadata": {_SHA256: digest}})
     return size
 
 
-def _metadata(s3: Any, bucket: str, key: str) -> Mapping[str, str]:
+def _head(s3: Any, bucket: str, key: str) -> tuple[int, str | None] | None:
+    """Return an object's size and the digest that we wrote beside it, or None if there is no such object."""
     try:
-        found: Mapping[str, str] = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+        found = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
-            return {}
+            return None
         raise
-    return found
+    return int(found["ContentLength"]), found["Metadata"].get(_SHA256)
 
 
 def _digest(path: Path) -> str:

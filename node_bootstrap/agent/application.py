@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_PROGRESS = "progress.json"
 _COMMANDS = {"aggregator": "server", "client": "client"}
 #: Enough for a batch that is under way; then the process is killed.
 GRACE_SECONDS = 15.0
@@ -44,6 +45,8 @@ class Application:
         self._output = folders.output
         self._begin = log.stat().st_size if log.exists() else 0
         folders.output.mkdir(parents=True, exist_ok=True)
+        # Where the one before stood says nothing of this one, which has to find the others first.
+        (folders.output / _PROGRESS).unlink(missing_ok=True)
         named = {name: getattr(folders, name) for name in ("config", "data", "state", "output")}
         options = [part for name, folder in named.items() for part in (f"--{name}", str(folder))]
         with log.open("ab") as output:
@@ -92,7 +95,7 @@ class Application:
 def progress_of(output: Path) -> dict[str, Any]:
     """Return where a run stands from its output folder; empty where it has not written anything that can be read."""
     try:
-        progress = json.loads((output / "progress.json").read_text("utf-8"))
+        progress = json.loads((output / _PROGRESS).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(progress, dict):

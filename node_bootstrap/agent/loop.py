@@ -56,12 +56,16 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How the last run ended; it outlives the node, so that a reboot does not begin again what is over for good."""
+    """How the last run ended; it outlives the node, so that a reboot does not begin again what is over for good.
+
+    ``is_brought``: its results are in the bucket.
+    """
 
     run: str
     state: str
     reason: str
     for_good: bool = True
+    is_brought: bool = True
 
 
 class Loop:
@@ -96,6 +100,8 @@ class Loop:
             AccountError: the account does not answer; the next step finds everything as it is.
         """
         told = self._owner.parameters()
+        if self._run is None:
+            self._bring_results()
         try:
             desired = Desired.read(told.get(contract.DESIRED))
         except Unreadable as error:
@@ -142,6 +148,10 @@ class Loop:
         def say(doing: str) -> None:
             self._say(NodeState.BOOTING, doing)
 
+        if self._ended().state == NodeState.FINISHED:  # what is left is in the bucket, and of another run
+            shutil.rmtree(self._output, ignore_errors=True)
+            # Or an agent that is started again in the middle of this run would delete what it has written.
+            self._keep(_Ended("", NodeState.READY, "", for_good=False))
         try:
             inputs = fetch(self._owner, self._root, approved=approved, with_data=self._facts.role == "client", say=say)
         except InputsError as error:
@@ -151,10 +161,6 @@ class Loop:
         except OSError as error:  # a full disk, say: the next step tries again, and meanwhile the operator knows
             self._say(NodeState.BOOTING, f"what it is given cannot be written here: {error}")
             raise
-        if self._ended().state == NodeState.FINISHED:  # what is left is in the bucket, and of another run
-            shutil.rmtree(self._output, ignore_errors=True)
-            # Or an agent that is started again in the middle of this run would delete what it has written.
-            self._keep(_Ended("", NodeState.READY, "", for_good=False))
         _log.info("starts %s with release %s", run, inputs.release[:12])
         self._run = _Run(run, inputs, self._application(inputs))
         self._say(NodeState.WAITING, "the application starts")
@@ -201,16 +207,22 @@ class Loop:
             return
         if run.application is not None:
             run.application.stop()
-        self._upload(run)
-        self._keep(_Ended(run.name, state, reason, for_good))
+        # How it ended comes first: or an agent that is killed while it uploads would run all of it again.
+        self._keep(_Ended(run.name, state, reason, for_good, is_brought=False))
         self._run = None
+        self._bring_results()
         self._say(state, reason, self._progress())
 
-    def _upload(self, run: _Run) -> None:
+    def _bring_results(self) -> None:
+        """Bring what the last run left to the bucket, unless it is there."""
+        ended = self._ended()
+        if ended.is_brought:
+            return
         for path in sorted(self._output.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 name = path.relative_to(self._output).as_posix()
-                self._owner.upload(path, f"{contract.RESULTS_PREFIX}{run.name}/{name}")
+                self._owner.upload(path, f"{contract.RESULTS_PREFIX}{ended.run}/{name}")
+        self._keep(replace(ended, is_brought=True))
 
     def _rest(self, desired: Desired) -> None:
         """Say what the node is while nothing runs."""
@@ -259,7 +271,8 @@ class Loop:
         try:
             found = json.loads(self._ended_file.read_text("utf-8"))
             state = NodeState(found["state"]).value
-            return _Ended(str(found["run"]), state, str(found["reason"]), found["for_good"] is True)
+            is_for_good, is_brought = (found[name] is True for name in ("for_good", "is_brought"))
+            return _Ended(str(found["run"]), state, str(found["reason"]), is_for_good, is_brought)
         except (OSError, ValueError, KeyError, TypeError):
             return _Ended("", NodeState.READY, "", for_good=False)
 

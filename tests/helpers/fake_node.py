@@ -151,6 +151,7 @@ class FakeApplication:
 
     def __init__(self, role: str, code: Path, folders: Folders, log: Path) -> None:
         folders.output.mkdir(parents=True, exist_ok=True)
+        (folders.output / "progress.json").unlink(missing_ok=True)
         self.role, self.code, self.folders, self.log = role, code, folders, log
         self.code_of_end: int | None = None
         self.words = "it said nothing"

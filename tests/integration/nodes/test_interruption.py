@@ -82,7 +82,10 @@ def test_a_run_that_is_stopped_in_the_middle_goes_on_at_the_next_start(desk: Tra
     at = desk.says("aggregator")["progress"]["round"]
     assert 2 <= at < ROUNDS
     assert desk.processes("-m fl_app") == {}
-    desk.run("start", "--detach")
+    said, _ = desk.run("start", "clients")
+    for site in NODES[1:]:
+        assert f"{site}: waiting, waits for aggregator" in said
+    desk.run("start", "server", "--detach")
     assert desk.says("aggregator")["progress"]["round"] >= at
     assert model(desk) == undisturbed
 

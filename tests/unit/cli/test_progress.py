@@ -112,14 +112,6 @@ def test_without_a_terminal_there_is_a_line_per_interval_and_one_at_each_change_
     assert last.is_over
 
 
-def test_what_the_aggregator_said_before_it_was_started_does_not_end_the_watching() -> None:
-    before = {"state": "finished", "at": "2026-01-01T00:00:00Z"}
-    story = Story({"aggregator": before}, {"aggregator": running(3)}, {"aggregator": {**before, "at": "later"}})
-    console = Console(file=io.StringIO())
-    watch(story.read, title="t", before=before, console=console, clock=story.clock, wait=story.wait)
-    assert story.now == 2.0  # two waits: it looked three times
-
-
 def test_in_a_terminal_the_end_stays_on_the_screen() -> None:
     story = Story({"aggregator": running(3)}, {"aggregator": {"state": "finished", "progress": {"rounds": 50}}})
     stream = io.StringIO()

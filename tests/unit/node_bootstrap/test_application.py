@@ -124,6 +124,14 @@ def test_its_last_words_are_not_those_of_the_one_before(run: Run) -> None:
     assert second.last_words() == "all is well"
 
 
+def test_how_far_the_one_before_had_come_is_not_how_far_this_one_is(run: Run, tmp_path: Path) -> None:
+    told = "import pathlib; pathlib.Path('progress.json').write_text('{\"round\": 2}')"
+    first = run(told)
+    end_of(first)
+    assert first.progress() == {"round": 2}
+    assert run("").progress() == {}
+
+
 def test_progress_has_the_metrics_of_the_last_whole_record(tmp_path: Path) -> None:
     assert progress_of(tmp_path) == {}
     told = {"round": 2, "rounds": 3, "phase": "training", "waiting_for": ["hospital-a"]}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fake_node import FakeAccount, FakeApplication, facts, release_of
 
 from infra.federation.derive import Node
@@ -174,6 +174,19 @@ def test_a_second_run_begins_without_the_results_of_the_first_and_keeps_its_own_
     ready.step()
     assert ready.account.objects[f"results/{RUN}/rounds.jsonl"] == b"first\n"
     assert ready.account.objects[f"results/{NEXT}/rounds.jsonl"] == b"second\n"
+
+
+def test_results_of_a_finished_run_are_never_taken_for_those_of_a_later_one(ready: Machine) -> None:
+    ready.start("first").writes("model.safetensors", "first")
+    ready.application.ends(0)
+    ready.step()
+    manifest = ready.account.objects.pop(contract.MANIFEST_KEY)
+    ready.account.start("second")
+    assert ready.step()[0] == "failed"
+    ready.account.objects[contract.MANIFEST_KEY] = manifest
+    ready.start("third").ends(2)
+    ready.step()
+    assert [key for key in ready.account.objects if key.startswith("results/")] == ["results/first/model.safetensors"]
 
 
 def test_stop_ends_it_in_order_and_the_next_start_goes_on_from_there(ready: Machine) -> None:
@@ -348,6 +361,41 @@ def test_results_that_could_not_be_brought_are_brought_by_the_next_look(ready: M
     ready.account.silent = False
     assert ready.step() == ("finished", "")
     assert ready.account.objects[f"results/{RUN}/summary.json"] == b"{}"
+
+
+def test_an_agent_that_is_killed_while_it_brings_results_brings_them_and_runs_nothing_again(ready: Machine) -> None:
+    ready.start().writes("summary.json", "{}")
+    ready.application.ends(0)
+
+    def killed(path: Path, key: str) -> None:
+        raise KeyboardInterrupt
+
+    upload, ready.account.upload = ready.account.upload, killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        ready.agent.step()
+    assert ready.says[0] == "waiting"  # not finished before the results are there
+    ready.account.upload = upload  # type: ignore[method-assign]
+    ready.boot()
+    assert ready.step() == ("finished", "")
+    assert ready.account.objects[f"results/{RUN}/summary.json"] == b"{}"
+    assert len(ready.applications) == 1
+
+
+def test_the_next_run_begins_once_the_results_of_the_one_before_are_brought(ready: Machine) -> None:
+    ready.start(RUN).writes("summary.json", "first")
+    ready.application.ends(0)
+    upload = ready.account.upload
+
+    def fails(path: Path, key: str) -> None:
+        ready.account.upload = upload  # type: ignore[method-assign]
+        raise EndpointConnectionError(endpoint_url="https://s3")
+
+    ready.account.upload = fails  # type: ignore[method-assign]
+    with pytest.raises(BotoCoreError):
+        ready.agent.step()
+    ready.start(NEXT)
+    assert ready.account.objects[f"results/{RUN}/summary.json"] == b"first"
+    assert (len(ready.applications), list(ready.output.iterdir())) == (2, [])
 
 
 def test_a_full_disk_is_told_and_tried_again(ready: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
