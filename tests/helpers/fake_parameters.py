@@ -47,10 +47,6 @@ class _Ssm:
     accounts: FakeParameters
     profile: str
 
-    def delete_parameters(self, *, Names: list[str]) -> None:  # noqa: N803
-        for name in Names:
-            self.accounts.of(self.profile).pop(name, None)
-
     def get_paginator(self, name: str) -> Any:
         assert name == "get_parameters_by_path"
         return self
