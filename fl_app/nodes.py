@@ -24,6 +24,8 @@ from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
 from fl_app.signals import StopSignal
 from fl_app.tracking import open_tracker
+from fl_app.transport.audit import AuditLog
+from fl_app.transport.guard import EgressGuard
 from fl_app.transport.identity import load_credentials
 from fl_app.transport.managers import HubManager, SiteManager
 
@@ -62,7 +64,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     if found:
         aggregator.set_global_model_params(found[1])
     results = Results(output, new_run=found is None)
-    wire = HubManager(config, credentials)
+    wire = HubManager(config, credentials, audit=AuditLog(state, credentials), declared=aggregator.template)
     try:
         stop.tell(wire.post)
         ServerRounds(
@@ -115,7 +117,8 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
     )
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
     results = Results(output)
-    wire = SiteManager(config, credentials)
+    guard = EgressGuard(trainer.get_model_params(), node=config.node, samples=samples[_OWN])
+    wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard)
     try:
         stop.tell(wire.post)
         ClientRounds(args, adapter, trainer, config=config, wire=wire, results=results).run()

@@ -12,7 +12,8 @@ from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import RunConfig
 from fl_app.learning.trainer import SiteTrainer
 from fl_app.rounds.results import Results
-from fl_app.transport.managers import AGGREGATOR, LOCAL_JOINED, SiteManager
+from fl_app.transport.link import AGGREGATOR
+from fl_app.transport.managers import LOCAL_JOINED, SiteManager
 
 from fedml.core.distributed.communication.message import Message  # isort: skip
 from fedml.cross_silo.client.fedml_client_master_manager import ClientMasterManager  # isort: skip
