@@ -20,6 +20,7 @@ from fl_app.learning.trainer import SiteTrainer
 from fl_app.plugins import DatasetSpec, ModelSpec, call_plugin
 from fl_app.rounds.checkpoint import Checkpoints
 from fl_app.rounds.client import ClientRounds
+from fl_app.rounds.files import make_folder
 from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
 from fl_app.signals import StopSignal
@@ -57,7 +58,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     args = engine.arguments(dict(config.fedml), rank=0, device=device)
     aggregation = call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options)
     model = GlobalModel(_make_model(config, classes), args, aggregation=aggregation)
-    aggregator = RosterAggregator(config.roster, device, args, model)
+    aggregator = RosterAggregator(config.roster, device, args, model, folder=make_folder(state))
     checkpoints = Checkpoints(state / "checkpoints")
     fingerprint = _fingerprint(config)
     found = checkpoints.load(fingerprint)

@@ -92,7 +92,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._known: set[str] = set()
         self._gone: set[str] = set()
         self._said_at = time.monotonic()
-        self._model: OrderedDict[str, Tensor] = aggregator.get_global_model_params()
+        self._model: OrderedDict[str, Tensor] = wire.adopt(aggregator.get_global_model_params())
         self.args.round_idx = self._book.round
 
     def _init_manager(self) -> None:
@@ -179,7 +179,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
     def _counts(self, site: str, message: Message) -> bool:
         verdict = self._book.judge(site, message.get("run"), message.get("round"))
         if verdict != "counts":
-            _log.info("dropped a %s answer of %s to round %s", verdict, site, message.get("round"))
+            self._wire.dropped(site, f"a {verdict} answer, to round {message.get('round')}: dropped")
         return verdict == "counts"
 
     def _answered(self, site: str, message: Message) -> None:
@@ -207,7 +207,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
     def _close_round(self, now: float) -> None:
         """Aggregate, make the round durable, then send the next one."""
         updates = self.aggregator.updates()
-        self._model, _, _ = self.aggregator.aggregate()
+        self._model = self._wire.adopt(self.aggregator.aggregate()[0])
         seconds = now - (self._book.opened_at or now)
         self._pending = opened_record(self._book.round, self._book.rules.rounds, seconds, updates, self._book.answers)
         self._book.advance(now)
@@ -289,7 +289,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
             samples=self._samples,
             started_at=self._started_at,
         )
-        self._checkpoints.save(progress, self._model)
+        self._checkpoints.save(progress, self._model, encoded=self._wire.encoded(self._model))
 
     def _show_progress(self) -> None:
         book = self._book

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from torch import Tensor
 from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import RunConfig
 from fl_app.errors import FlAppError, WithheldError
+from fl_app.transport import tensors as tensors_
 from fl_app.transport.address import real_address
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.events import Event, Failed, Joined, Left, Received, Returned
@@ -25,7 +27,6 @@ from fl_app.transport.identity import Credentials
 from fl_app.transport.letters import TO_AGGREGATOR, TO_SITE, to_envelope, to_message
 from fl_app.transport.link import AGGREGATOR, Link
 from fl_app.transport.renewal import Watcher
-from fl_app.transport.tensors import encoded_size
 from fl_app.transport.wire import check, encode_header, encode_tensors
 
 from fedml.core.distributed.communication.base_com_manager import BaseCommunicationManager  # isort: skip
@@ -139,7 +140,7 @@ class HubManager(QueueManager):
             listen=real_address(config.aggregator),
             credentials=credentials,
             roster=config.roster,
-            limit=min(config.message_limit, encoded_size(declared)),
+            limit=min(config.message_limit, tensors_.encoded_size(declared)),
             deliver=self.post,
             audit=audit,
         )
@@ -179,6 +180,17 @@ class HubManager(QueueManager):
         """Encode and hash a model once for all the sites that get the same object."""
         if tensors is None:
             return b"", None
+        return self.encoded(tensors)
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+        """Encode a model for sending and return it as views on that: it is in memory once."""
+        body = encode_tensors(tensors)
+        views = tensors_.decode(tensors, body)
+        self._encoded = (views, body, hashlib.sha256(body))
+        return views
+
+    def encoded(self, tensors: Mapping[str, Tensor]) -> tuple[bytes | bytearray, hashlib._Hash]:
+        """Return a model as safetensors, and its SHA-256 as it stands after it; made once for one object."""
         if self._encoded is None or self._encoded[0] is not tensors:
             body = encode_tensors(tensors)
             self._encoded = (tensors, body, hashlib.sha256(body))

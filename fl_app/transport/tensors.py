@@ -11,7 +11,7 @@ import json
 import math
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -57,6 +57,21 @@ def encode(tensors: Mapping[str, Tensor]) -> bytearray:
             place.view(tensor.shape).copy_(tensor.detach())
         offset += _size(tensor)
     return buffer
+
+
+def pieces(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """Yield what :func:`encode` would return in pieces that need no memory of their own, to be written to a file."""
+    header, order = _header(tensors)
+    yield header
+    for name in order:
+        if tensors[name].numel():
+            yield tensors[name].detach().contiguous().view(-1).view(torch.uint8).numpy().data
+
+
+def names_of(body: bytes | bytearray) -> list[str]:
+    """Return the names in a body that was encoded here."""
+    length = _LENGTH.unpack_from(body)[0]
+    return list(parse_json(bytes(body[_LENGTH.size : _LENGTH.size + length])))
 
 
 def encoded_size(tensors: Mapping[str, Tensor]) -> int:
