@@ -10,6 +10,8 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,8 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         """Use this folder; it is made if it is not there."""
         self._folder = make_folder(folder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._saving: Future[None] | None = None
 
     def save(
         self,
@@ -83,6 +87,37 @@ class Checkpoints:
         write_atomically(self._folder / name, [_MARK + _digest(hashed, told) + b"\n" + told + b"\n", body])
         for old in self._files()[:-_KEPT]:
             old.unlink(missing_ok=True)
+
+    def save_later(
+        self,
+        progress: Progress,
+        state: OrderedDict[str, Tensor],
+        *,
+        encoded: tuple[bytes | bytearray, hashlib._Hash],
+        before: Callable[[], None],
+    ) -> None:
+        """Do as :meth:`save` on another thread, after the last one is done; ``before`` is called first, there.
+
+        Raises:
+            StateError: the last one could not be written.
+        """
+        self.wait()
+
+        def work() -> None:
+            before()
+            self.save(progress, state, encoded=encoded)
+
+        self._saving = self._thread.submit(work)
+
+    def wait(self) -> None:
+        """Wait until what was given to :meth:`save_later` is durable.
+
+        Raises:
+            StateError: it could not be written.
+        """
+        saving, self._saving = self._saving, None
+        if saving:
+            saving.result()
 
     def load(self, fingerprint: str) -> tuple[Progress, OrderedDict[str, Tensor]] | None:
         """Return the newest checkpoint that is whole, or None for a new run.
@@ -113,6 +148,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Forget the run."""
+        self.wait()
         for path in self._files():
             path.unlink(missing_ok=True)
 

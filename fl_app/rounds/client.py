@@ -85,6 +85,7 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         """Say good-bye and end."""
         _log.info("the run is done")
         self._show("finished", [])
+        self._results.sync()
         super().handle_message_finish(msg_params)
 
     def _work(self, task: Message) -> None:

@@ -69,7 +69,7 @@ class RoundLines:
         self._last = max((_round_of(line) for line in lines), default=-1)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record, durably, and drop those of its round and later ones.
+        """Add a record, and drop those of its round and later ones; :meth:`sync` makes it durable.
 
         Raises:
             StateError: it cannot be written.
@@ -86,7 +86,17 @@ class RoundLines:
         try:
             with self._path.open("ab") as file:
                 file.write(line)
-                file.flush()
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}.", remedy="Free space there.") from None
+
+    def sync(self) -> None:
+        """Wait until all records would survive a power cut.
+
+        Raises:
+            StateError: they cannot be written.
+        """
+        try:
+            with self._path.open("ab") as file:
                 os.fsync(file.fileno())
         except OSError as error:
             raise StateError(f"{self._path} cannot be written: {error.strerror}.", remedy="Free space there.") from None

@@ -105,7 +105,8 @@ watching = True
 pickle.loads(pickle.dumps(Bomb(root / "control")))
 watching = False
 json.dump({{"codes": codes, "seen": received, "control": [e for e, _ in seen[len(received):]],
-           "round": rounds._book.round, "ran": (root / "ran").exists(), "control_ran": (root / "control").exists()}}, sys.stdout)
+           "round": rounds._book.round, "ran": (root / "ran").exists(),
+           "control_ran": (root / "control").exists()}}, sys.stdout)
 sys.stdout.flush()
 os._exit(0)
 """
