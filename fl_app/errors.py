@@ -48,3 +48,7 @@ class Stopped(FlAppError):
     """A signal asked the process to end."""
 
     exit_code = 130
+
+
+class WithheldError(FlAppError):
+    """A message holds what this site has not declared; it has not left."""

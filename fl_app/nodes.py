@@ -20,10 +20,13 @@ from fl_app.learning.trainer import SiteTrainer
 from fl_app.plugins import DatasetSpec, ModelSpec, call_plugin
 from fl_app.rounds.checkpoint import Checkpoints
 from fl_app.rounds.client import ClientRounds
+from fl_app.rounds.files import make_folder
 from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
 from fl_app.signals import StopSignal
 from fl_app.tracking import open_tracker
+from fl_app.transport.audit import AuditLog
+from fl_app.transport.guard import EgressGuard
 from fl_app.transport.identity import load_credentials
 from fl_app.transport.managers import HubManager, SiteManager
 
@@ -55,14 +58,14 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     args = engine.arguments(dict(config.fedml), rank=0, device=device)
     aggregation = call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options)
     model = GlobalModel(_make_model(config, classes), args, aggregation=aggregation)
-    aggregator = RosterAggregator(config.roster, device, args, model)
+    aggregator = RosterAggregator(config.roster, device, args, model, folder=make_folder(state))
     checkpoints = Checkpoints(state / "checkpoints")
     fingerprint = _fingerprint(config)
     found = checkpoints.load(fingerprint)
     if found:
         aggregator.set_global_model_params(found[1])
     results = Results(output, new_run=found is None)
-    wire = HubManager(config, credentials)
+    wire = HubManager(config, credentials, audit=AuditLog(state, credentials), declared=aggregator.template)
     try:
         stop.tell(wire.post)
         ServerRounds(
@@ -115,7 +118,8 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
     )
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
     results = Results(output)
-    wire = SiteManager(config, credentials)
+    guard = EgressGuard(trainer.get_model_params(), node=config.node, samples=samples[_OWN])
+    wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard)
     try:
         stop.tell(wire.post)
         ClientRounds(args, adapter, trainer, config=config, wire=wire, results=results).run()

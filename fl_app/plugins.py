@@ -61,9 +61,17 @@ class Update:
     samples: int
     state: State
 
+    def without_state(self) -> Update:
+        """Return who and how many, without the weights."""
+        return Update(self.site, self.samples, OrderedDict())
+
 
 class Aggregation(Protocol):
-    """Combines the sites' updates into the next global model."""
+    """Combines the sites' updates into the next global model.
+
+    One that is a sum over the updates may have a method ``fold(form)`` as well, which returns a
+    ``fl_app.learning.folding.Fold``: then updates are added as they arrive, and are not kept.
+    """
 
     def aggregate(self, global_state: State, updates: Sequence[Update]) -> State:
         """Return the next global weights. Updates come in the roster's order; none of the arguments may be changed."""

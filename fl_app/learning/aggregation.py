@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from fl_app.errors import PluginError
+from fl_app.learning.folding import Fold, MeanFold
 from fl_app.plugins import Update
 
 
@@ -27,11 +27,11 @@ class FedAvg:
 
     def aggregate(self, global_state: OrderedDict[str, Tensor], updates: Sequence[Update]) -> OrderedDict[str, Tensor]:
         """Return the weighted mean over the updates, in the names, shapes and types of the global weights."""
-        samples = sum(update.samples for update in updates)
-        mean: OrderedDict[str, Tensor] = OrderedDict()
-        for name, old in global_state.items():
-            total = torch.zeros(old.shape, dtype=torch.float64)
-            for update in updates:
-                total.add_(update.state[name].to(torch.float64), alpha=update.samples / samples)
-            mean[name] = total.to(old.dtype) if old.is_floating_point() else total.round().to(old.dtype)
-        return mean
+        mean = self.fold(global_state)
+        for update in updates:
+            mean.add(update)
+        return mean.finish()
+
+    def fold(self, form: Mapping[str, Tensor]) -> Fold:
+        """Return a sum that updates are added to as they arrive."""
+        return MeanFold(form)

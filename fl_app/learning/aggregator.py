@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fl_app import engine  # noqa: F401  # FedML comes quiet
-from fl_app.errors import PluginError
+from fl_app.errors import FlAppError, PluginError
+from fl_app.learning.folding import Fold, InRosterOrder
 from fl_app.learning.state import copy_of, difference
 from fl_app.plugins import Aggregation, Update
 
@@ -44,17 +47,35 @@ class GlobalModel(ServerAggregator):  # type: ignore[misc]  # FedML is not typed
             Update(site, samples, OrderedDict((name, state[name]) for name in before))
             for site, (samples, state) in zip(self.sites, raw_client_model_or_grad_list, strict=True)
         ]
+        return self._checked(lambda: self._aggregation.aggregate(before, updates), before)
+
+    def fold(self, form: Mapping[str, Tensor]) -> Fold | None:
+        """Return a sum to add updates to as they arrive, or None if the aggregation wants them all at once."""
+        make = getattr(self._aggregation, "fold", None)
+        return make(form) if make else None
+
+    def folded(self, updates: InRosterOrder, form: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+        """Return the next global weights from updates that were added as they came.
+
+        Raises:
+            PluginError: as :meth:`aggregate`.
+        """
+        return self._checked(updates.finish, form)
+
+    def _checked(
+        self, make: Callable[[], Mapping[str, Tensor]], form: Mapping[str, Tensor]
+    ) -> OrderedDict[str, Tensor]:
         name = type(self._aggregation).__name__
         try:
-            after = self._aggregation.aggregate(before, updates)
-        except PluginError:
+            after = make()
+        except FlAppError:
             raise
         except Exception as error:  # whatever a third party's aggregation does
             raise PluginError(f"The aggregation {name} failed: {type(error).__name__}: {error}.") from error
-        wrong = difference(after, before)
+        wrong = difference(after, form)
         if wrong:
             raise PluginError(f"The aggregation {name} returned what is not the model: {wrong}.")
-        return OrderedDict((key, after[key]) for key in before)
+        return OrderedDict((key, after[key]) for key in form)
 
     def test(self, test_data: Any, device: Any, args: Any) -> None:
         """Nothing: the aggregator holds no data; the sites evaluate."""
@@ -63,16 +84,43 @@ class GlobalModel(ServerAggregator):  # type: ignore[misc]  # FedML is not typed
 class RosterAggregator(FedMLAggregator):  # type: ignore[misc]
     """Aggregates the updates that are there, in the roster's order, whatever the order in which they came."""
 
-    def __init__(self, roster: tuple[str, ...], device: Any, args: Any, model: GlobalModel) -> None:
+    def __init__(
+        self, roster: tuple[str, ...], device: Any, args: Any, model: GlobalModel, *, folder: Path | None = None
+    ) -> None:
+        """Aggregate for a roster.
+
+        Args:
+            roster: the sites.
+            device: FedML's.
+            args: FedML's.
+            model: the global model.
+            folder: where updates may wait for their turn, if they are large.
+        """
         nobody: dict[int, Any] = dict.fromkeys(range(len(roster)))
         super().__init__(None, None, 0, nobody, nobody, {}, len(roster), device, args, model)
-        self.roster = roster
-        self.template = model.get_model_params()
+        self.roster, self._folder = roster, folder
+        self.template: OrderedDict[str, Tensor] = OrderedDict(
+            (name, torch.empty(tensor.shape, dtype=tensor.dtype, device="meta"))
+            for name, tensor in model.model.state_dict().items()
+        )
+        self._folding: InRosterOrder | None = None
+
+    def add_local_trained_result(self, index: int, model_params: Mapping[str, Tensor], sample_num: int) -> None:
+        """Take a site's update: into the sum at once, where the aggregation is one; else keep it, as FedML does."""
+        if self._folding is None:
+            fold = self.aggregator.fold(self.template)
+            self._folding = InRosterOrder(fold, folder=self._folder) if fold else None
+        if self._folding is None:
+            super().add_local_trained_result(index, model_params, sample_num)
+            return
+        self.sample_num_dict[index] = sample_num
+        self.flag_client_model_uploaded_dict[index] = True
+        self._folding.add(index, Update(self.roster[index], sample_num, OrderedDict(model_params)))
 
     def updates(self) -> list[Update]:
-        """Return the updates of this round, in the roster's order."""
+        """Return the updates of this round, in the roster's order; without their weights, if those are added up."""
         return [
-            Update(site, self.sample_num_dict[index], self.model_dict[index])
+            Update(site, self.sample_num_dict[index], self.model_dict.get(index, OrderedDict()))
             for index, site in enumerate(self.roster)
             if self.flag_client_model_uploaded_dict[index]
         ]
@@ -84,13 +132,19 @@ class RosterAggregator(FedMLAggregator):  # type: ignore[misc]
             The global weights, the updates as FedML has them, and their places in the roster.
         """
         present = [index for index in range(self.client_num) if self.flag_client_model_uploaded_dict[index]]
-        models = [(self.sample_num_dict[index], self.model_dict[index]) for index in present]
-        models, kept = self.aggregator.on_before_aggregation(models)
-        places = [present[index] for index in kept]
-        self.aggregator.sites = [self.roster[index] for index in places]
-        state = self.aggregator.on_after_aggregation(self.aggregator.aggregate(models))
+        models = [(self.sample_num_dict[index], self.model_dict.get(index)) for index in present]
+        places = present
+        if self._folding:
+            state = self.aggregator.folded(self._folding, self.template)
+        else:
+            models, kept = self.aggregator.on_before_aggregation(models)
+            places = [present[index] for index in kept]
+            self.aggregator.sites = [self.roster[index] for index in places]
+            state = self.aggregator.aggregate(models)
+        state = self.aggregator.on_after_aggregation(state)
         self.set_global_model_params(state)
         for index in range(self.client_num):
             self.flag_client_model_uploaded_dict[index] = False
         self.model_dict.clear()
+        self._folding = None
         return state, models, places

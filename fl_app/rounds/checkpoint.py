@@ -1,6 +1,7 @@
 """The aggregator's memory of a run: one file a round, whole, checksummed and durable, the last two kept.
 
-A file is a line with a mark and the SHA-256 of all that follows, a line of JSON, and the global weights as safetensors.
+A file is a line with a mark and a SHA-256, a line of JSON, and the global weights as safetensors. The SHA-256 is that
+of the weights followed by the line of JSON: the weights are hashed for the wire already.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from fl_app.errors import StateError
 from fl_app.rounds.files import make_folder, write_atomically
+from fl_app.transport import tensors as tensors_
+from fl_app.transport.json_text import WireError
 
 _log = logging.getLogger(__name__)
 
-_MARK = b"federate-checkpoint-1 "
+_MARK = b"federate-checkpoint-2 "
 _KEPT = 2
 
 
@@ -55,20 +58,66 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         """Use this folder; it is made if it is not there."""
         self._folder = make_folder(folder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._saving: Future[None] | None = None
 
-    def save(self, progress: Progress, state: OrderedDict[str, Tensor]) -> None:
+    def save(
+        self,
+        progress: Progress,
+        state: OrderedDict[str, Tensor],
+        *,
+        encoded: tuple[bytes | bytearray, hashlib._Hash] | None = None,
+    ) -> None:
         """Write where the run stands, and forget all but the last two.
+
+        Args:
+            progress: where it stands.
+            state: the global weights.
+            encoded: the weights as safetensors and their SHA-256, if the caller has them.
 
         Raises:
             StateError: it cannot be written; the checkpoint before is still there.
         """
         told = json.dumps({**asdict(progress), "tensors": list(state)}, allow_nan=False).encode()
-        payload = told + b"\n" + safetensors.torch.save(dict(state))
-        digest = hashlib.sha256(payload).hexdigest().encode()
+        if encoded is None:
+            made = tensors_.encode(state)
+            encoded = made, hashlib.sha256(made)
+        body, hashed = encoded
         name = f"{progress.next_round + progress.finished:08d}.checkpoint"
-        write_atomically(self._folder / name, _MARK + digest + b"\n" + payload)
+        write_atomically(self._folder / name, [_MARK + _digest(hashed, told) + b"\n" + told + b"\n", body])
         for old in self._files()[:-_KEPT]:
             old.unlink(missing_ok=True)
+
+    def save_later(
+        self,
+        progress: Progress,
+        state: OrderedDict[str, Tensor],
+        *,
+        encoded: tuple[bytes | bytearray, hashlib._Hash],
+        before: Callable[[], None],
+    ) -> None:
+        """Do as :meth:`save` on another thread, after the last one is done; ``before`` is called first, there.
+
+        Raises:
+            StateError: the last one could not be written.
+        """
+        self.wait()
+
+        def work() -> None:
+            before()
+            self.save(progress, state, encoded=encoded)
+
+        self._saving = self._thread.submit(work)
+
+    def wait(self) -> None:
+        """Wait until what was given to :meth:`save_later` is durable.
+
+        Raises:
+            StateError: it could not be written.
+        """
+        saving, self._saving = self._saving, None
+        if saving:
+            saving.result()
 
     def load(self, fingerprint: str) -> tuple[Progress, OrderedDict[str, Tensor]] | None:
         """Return the newest checkpoint that is whole, or None for a new run.
@@ -99,6 +148,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Forget the run."""
+        self.wait()
         for path in self._files():
             path.unlink(missing_ok=True)
 
@@ -106,18 +156,25 @@ class Checkpoints:
         return sorted(self._folder.glob("*.checkpoint"))
 
 
+def _digest(hashed: hashlib._Hash, told: bytes) -> bytes:
+    whole = hashed.copy()
+    whole.update(told)
+    return whole.hexdigest().encode()
+
+
 def _read(path: Path) -> tuple[Progress, OrderedDict[str, Tensor]]:
     try:
-        first, _, payload = path.read_bytes().partition(b"\n")
+        with path.open("rb") as file:
+            first, told = file.readline().rstrip(b"\n"), file.readline().rstrip(b"\n")
+            weights = bytearray(max(0, path.stat().st_size - file.tell()))
+            file.readinto(weights)
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
-    if first != _MARK + hashlib.sha256(payload).hexdigest().encode():
+    if first != _MARK + _digest(hashlib.sha256(weights), told):
         raise StateError(f"{path} is damaged: its checksum does not hold")
-    told, _, weights = payload.partition(b"\n")
     try:
         facts = json.loads(told)
         names = facts.pop("tensors")
-        loaded = safetensors.torch.load(weights)
-        return Progress(**facts), OrderedDict((name, loaded[name]) for name in names)
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        return Progress(**facts), tensors_.decode(names, weights)
+    except (ValueError, KeyError, TypeError, WireError) as error:
         raise StateError(f"{path} is of another version of the application: {error}") from None

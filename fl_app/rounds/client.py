@@ -12,7 +12,8 @@ from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import RunConfig
 from fl_app.learning.trainer import SiteTrainer
 from fl_app.rounds.results import Results
-from fl_app.transport.managers import AGGREGATOR, LOCAL_JOINED, SiteManager
+from fl_app.transport.link import AGGREGATOR
+from fl_app.transport.managers import LOCAL_JOINED, SiteManager
 
 from fedml.core.distributed.communication.message import Message  # isort: skip
 from fedml.cross_silo.client.fedml_client_master_manager import ClientMasterManager  # isort: skip
@@ -84,6 +85,7 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         """Say good-bye and end."""
         _log.info("the run is done")
         self._show("finished", [])
+        self._results.sync()
         super().handle_message_finish(msg_params)
 
     def _work(self, task: Message) -> None:

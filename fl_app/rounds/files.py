@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fl_app.errors import StateError
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_atomically(path: Path, data: bytes | Sequence[bytes | bytearray], *, durable: bool = True) -> None:
     """Replace a file in one step.
 
     Args:
         path: the file; its folder must exist.
-        data: the new content.
+        data: the new content, in one piece or several.
         durable: wait until it would survive a power cut; without it, only a crash of this process.
 
     Raises:
@@ -24,7 +25,8 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
-            file.write(data)
+            for piece in (data,) if isinstance(data, bytes) else data:
+                file.write(piece)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -67,7 +69,7 @@ class RoundLines:
         self._last = max((_round_of(line) for line in lines), default=-1)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record, durably, and drop those of its round and later ones.
+        """Add a record, and drop those of its round and later ones; :meth:`sync` makes it durable.
 
         Raises:
             StateError: it cannot be written.
@@ -84,7 +86,17 @@ class RoundLines:
         try:
             with self._path.open("ab") as file:
                 file.write(line)
-                file.flush()
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}.", remedy="Free space there.") from None
+
+    def sync(self) -> None:
+        """Wait until all records would survive a power cut.
+
+        Raises:
+            StateError: they cannot be written.
+        """
+        try:
+            with self._path.open("ab") as file:
                 os.fsync(file.fileno())
         except OSError as error:
             raise StateError(f"{self._path} cannot be written: {error.strerror}.", remedy="Free space there.") from None

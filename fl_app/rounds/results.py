@@ -42,8 +42,12 @@ class Results:
         self._progress: dict[str, Any] | None = None
 
     def round(self, record: Mapping[str, Any]) -> None:
-        """Add a round's record."""
+        """Add a round's record; it survives a crash of the process, and a power cut after :meth:`sync`."""
         self._lines.append(dict(record))
+
+    def sync(self) -> None:
+        """Wait until all records would survive a power cut."""
+        self._lines.sync()
 
     def progress(self, *, round_: int, rounds: int, phase: str, waiting_for: Sequence[str]) -> None:
         """Say where the node stands; written only if it has changed."""

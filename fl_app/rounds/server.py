@@ -2,8 +2,8 @@
 
 A site that is there gets the current model and its round at once. Its answer carries the update and the evaluation of
 the model that it got, so the metrics of round r come with the answers of round r + 1, and after the last round there is
-one exchange that only evaluates. A round is made durable before its model is sent; whatever is lost by a crash is asked
-for again, and a site that fits a round again gives the same bits.
+one exchange that only evaluates. A round is made durable while the sites work on the next one, which does not close
+before that; whatever is lost by a crash is asked for again, and a site that fits a round again gives the same bits.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._known: set[str] = set()
         self._gone: set[str] = set()
         self._said_at = time.monotonic()
-        self._model: OrderedDict[str, Tensor] = aggregator.get_global_model_params()
+        self._model: OrderedDict[str, Tensor] = wire.adopt(aggregator.get_global_model_params())
         self.args.round_idx = self._book.round
 
     def _init_manager(self) -> None:
@@ -179,7 +179,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
     def _counts(self, site: str, message: Message) -> bool:
         verdict = self._book.judge(site, message.get("run"), message.get("round"))
         if verdict != "counts":
-            _log.info("dropped a %s answer of %s to round %s", verdict, site, message.get("round"))
+            self._wire.dropped(site, f"a {verdict} answer, to round {message.get('round')}: dropped")
         return verdict == "counts"
 
     def _answered(self, site: str, message: Message) -> None:
@@ -205,17 +205,18 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._close_round(now)
 
     def _close_round(self, now: float) -> None:
-        """Aggregate, make the round durable, then send the next one."""
+        """Aggregate and send the next round; make this one durable meanwhile."""
         updates = self.aggregator.updates()
-        self._model, _, _ = self.aggregator.aggregate()
+        self._model = self._wire.adopt(self.aggregator.aggregate()[0])
         seconds = now - (self._book.opened_at or now)
         self._pending = opened_record(self._book.round, self._book.rules.rounds, seconds, updates, self._book.answers)
         self._book.advance(now)
         self.args.round_idx = self._book.round
-        self._save()
+        self._checkpoints.wait()
         for rank in self.client_real_ids:
             if self._site(rank) in self._known:
                 self.send_message_sync_model_to_client(rank, self._model, rank - 1)
+        self._save()
         self._arm_deadline()
         self._said_at = now
         self._show_progress()
@@ -228,6 +229,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._tracker.finish(summary)
         self._finished = True
         self._save()
+        self._checkpoints.wait()
         _log.info("%d rounds done; the global model is %s", self._book.rules.rounds, digest[:12])
         self._say_farewell(_FAREWELL_SECONDS)
 
@@ -286,10 +288,11 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
             next_round=self._book.round,
             finished=self._finished,
             pending=self._pending,
-            samples=self._samples,
+            samples=dict(self._samples),
             started_at=self._started_at,
         )
-        self._checkpoints.save(progress, self._model)
+        encoded = self._wire.encoded(self._model)
+        self._checkpoints.save_later(progress, self._model, encoded=encoded, before=self._results.sync)
 
     def _show_progress(self) -> None:
         book = self._book

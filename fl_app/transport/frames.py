@@ -8,13 +8,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fl_app.transport.wire import HEADER_LIMIT, VERSION, WireError, parse_json
+from fl_app.transport.json_text import WireError, parse_json
+from fl_app.transport.wire import HEADER_LIMIT, VERSION
 
 CHUNK = 1 << 20
 #: What gRPC may receive at once: a chunk, a header, and some bytes of ours.
@@ -51,11 +54,26 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message: its number, counted from 1 within a session, its header and its body."""
+    """One message.
+
+    Attributes:
+        number: counted from 1 within a session.
+        header: see :mod:`fl_app.transport.wire`.
+        body: the tensors, or nothing.
+        hashed: SHA-256 as it stands after the body, where that is known: one body goes to many sites.
+    """
 
     number: int
     header: bytes
     body: bytes | bytearray
+    hashed: hashlib._Hash | None = field(default=None, compare=False)
+
+
+def digest(header: bytes, hashed: hashlib._Hash) -> str:
+    """Return the SHA-256 of a body followed by its header."""
+    whole = hashed.copy()
+    whole.update(header)
+    return whole.hexdigest()
 
 
 def hello_frame(hello: Hello) -> bytes:
@@ -69,21 +87,33 @@ def ack_frame(number: int) -> bytes:
     return _ACK + _ACK_FORM.pack(number)
 
 
-def letter_frames(letter: Letter) -> Iterator[bytes]:
-    """Cut a message into frames."""
+def letter_frames(letter: Letter, hashed: hashlib._Hash | None = None) -> Iterator[bytes]:
+    """Cut a message into frames; ``hashed`` is fed with each part of the body before its frame is yielded."""
     body = memoryview(letter.body)
     lengths = _HEAD_FORM.pack(letter.number, len(letter.header), len(body))
+    if hashed:
+        hashed.update(body[:CHUNK])
     yield b"".join((_HEAD, lengths, letter.header, body[:CHUNK]))
     for start in range(CHUNK, len(body), CHUNK):
-        yield _BODY + body[start : start + CHUNK]
+        part = body[start : start + CHUNK]
+        if hashed:
+            hashed.update(part)
+        yield _BODY + part
+
+
+def frame_count(letter: Letter) -> int:
+    """Return into how many frames a message is cut."""
+    return max(1, -(-len(letter.body) // CHUNK))
 
 
 class Assembler:
     """Puts frames together again, and refuses what is out of order or above the limits before it is stored."""
 
-    def __init__(self, limit: int) -> None:
-        """Take bodies of at most ``limit`` bytes."""
-        self._limit = limit
+    def __init__(self, limit: int, *, hashes: bool = False) -> None:
+        """Take bodies of at most ``limit`` bytes, and hash them as they come if asked to."""
+        self._limit, self._hashes = limit, hashes
+        self._hashed: hashlib._Hash | None = None
+        self._began = 0.0
         self._open: tuple[int, bytes, int] | None = None
         self._body = bytearray()
 
@@ -109,6 +139,17 @@ class Assembler:
             return _parse_hello(bytes(payload))
         raise WireError(f"a frame of unknown type {kind!r}")
 
+    def is_overdue(self, now: float, *, grace: float, rate: float) -> bool:
+        """Say whether the message under way should have been here by now.
+
+        Args:
+            now: of the monotonic clock.
+            grace: seconds that any message may take.
+            rate: bytes per second that it may be slow as beyond it.
+        """
+        under_way = self._open
+        return under_way is not None and now - self._began > grace + under_way[2] / rate
+
     def _begin(self, payload: memoryview) -> Letter | None:
         if self._open:
             raise WireError("a message begins within another")
@@ -124,6 +165,8 @@ class Assembler:
             raise WireError("a message's first frame of another length than it says")
         self._open = (number, bytes(payload[_HEAD_FORM.size : start]), body_length)
         self._body = bytearray(payload[start:])
+        self._began = time.monotonic()
+        self._hashed = hashlib.sha256(payload[start:]) if self._hashes else None
         return self._complete()
 
     def _continue(self, payload: memoryview) -> Letter | None:
@@ -132,12 +175,14 @@ class Assembler:
         if len(payload) != min(CHUNK, self._open[2] - len(self._body)):
             raise WireError(f"a chunk of {len(payload)} bytes; all but the last have {CHUNK}")
         self._body += payload
+        if self._hashed:
+            self._hashed.update(payload)
         return self._complete()
 
     def _complete(self) -> Letter | None:
         if not self._open or len(self._body) < self._open[2]:
             return None
-        letter = Letter(self._open[0], self._open[1], self._body)
+        letter = Letter(self._open[0], self._open[1], self._body, self._hashed)
         self._open, self._body = None, bytearray()
         return letter
 

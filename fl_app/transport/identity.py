@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from fl_app.errors import IdentityError
 
+REVOKED = "revoked.json"
+FILES = ("key.pem", "certificate.pem", "authority.pem", REVOKED)
 _SCHEME = "federate://"
 _REMEDY = "Enrolment puts key.pem, certificate.pem and authority.pem there; see `federate identity`."
 
@@ -34,13 +37,45 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """A node's own key and certificate and the federation's authority, as PEM; and the folder they came from."""
+    """A node's own key and certificate, and whom it trusts.
+
+    Attributes:
+        key: PEM.
+        certificate: PEM.
+        authority: PEM of one or more authorities; a peer is good if any of them issued its certificate.
+        folder: where they came from; may be a symbolic link that is swapped.
+        peer: who the certificate says that the node is.
+        revoked: serial numbers of certificates that are not good any more.
+    """
 
     key: bytes
     certificate: bytes
     authority: bytes
     folder: Path
     peer: Peer
+    revoked: frozenset[int] = frozenset()
+
+    @property
+    def authorities(self) -> list[x509.Certificate]:
+        """The authorities' certificates."""
+        return x509.load_pem_x509_certificates(self.authority)
+
+
+def objection(certificate: x509.Certificate, own: Credentials) -> str | None:
+    """Say why a peer's certificate is not good now, or return None.
+
+    gRPC checks authority and dates in the handshake only: a resumed or a long stream is a matter of this function.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    if now < certificate.not_valid_before_utc:
+        return f"the certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    if now > certificate.not_valid_after_utc:
+        return "the certificate has expired"
+    if certificate.serial_number in own.revoked:
+        return f"the certificate {certificate.serial_number:x} is revoked"
+    if not any(_is_issued_by(certificate, authority) for authority in own.authorities):
+        return "no authority that is trusted here any more has issued the certificate"
+    return None
 
 
 def peer_of(certificate_pem: bytes) -> Peer:
@@ -76,21 +111,21 @@ def load_credentials(folder: Path, *, federation: str, role: str, node: str) -> 
         IdentityError: a file is missing or unreadable, the key is not the certificate's, the authority did not sign it,
             it is not valid today, or it names somebody else.
     """
+    real = folder.resolve()  # once: all files are of one state, though the link is swapped meanwhile
     key_pem, certificate_pem, authority_pem = (
-        _read(folder / name) for name in ("key.pem", "certificate.pem", "authority.pem")
+        _read(real / name, folder / name) for name in ("key.pem", "certificate.pem", "authority.pem")
     )
     key = _private_key(key_pem, folder / "key.pem")
     certificate = _certificate(certificate_pem, folder / "certificate.pem")
-    authority = _certificate(authority_pem, folder / "authority.pem")
+    authorities = _certificates(authority_pem, folder / "authority.pem")
     if _public_bytes(key.public_key()) != _public_bytes(certificate.public_key()):
         raise IdentityError(f"{folder}: certificate.pem is not the certificate of key.pem.", remedy=_REMEDY)
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    if not any(_is_issued_by(certificate, authority) for authority in authorities):
+        named = ", ".join(authority.subject.rfc4514_string() for authority in authorities)
         raise IdentityError(
-            f"{folder}: authority.pem ({authority.subject.rfc4514_string()}) has not signed certificate.pem.",
+            f"{folder}: authority.pem ({named}) has not signed certificate.pem.",
             remedy="Both come from the coordinator in one enrolment; enrol this node again.",
-        ) from None
+        )
     now = datetime.datetime.now(datetime.UTC)
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise IdentityError(
@@ -107,16 +142,32 @@ def load_credentials(folder: Path, *, federation: str, role: str, node: str) -> 
             f"{folder}/certificate.pem names {peer.uri}; the run files say {_SCHEME}{federation}/{role}/{node}.",
             remedy="Give each node its own files.",
         )
-    return Credentials(key_pem, certificate_pem, authority_pem, folder, peer)
+    return Credentials(key_pem, certificate_pem, authority_pem, folder, peer, _revoked(real / REVOKED))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, named: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise IdentityError(f"{path} does not exist.", remedy=_REMEDY) from None
+        raise IdentityError(f"{named} does not exist.", remedy=_REMEDY) from None
     except OSError as error:
-        raise IdentityError(f"{path} cannot be read: {error.strerror}.", remedy=_REMEDY) from None
+        raise IdentityError(f"{named} cannot be read: {error.strerror}.", remedy=_REMEDY) from None
+
+
+def _revoked(path: Path) -> frozenset[int]:
+    """Read the serial numbers that are revoked; no file, none."""
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, list) or not all(isinstance(serial, str) for serial in found):
+            raise ValueError("a list of texts is expected")
+        return frozenset(int(serial, 16) for serial in found)
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError) as error:
+        raise IdentityError(
+            f"{path} is not a list of revoked serial numbers: {error}.",
+            remedy="It comes from the coordinator; without knowing what is revoked nobody is admitted.",
+        ) from None
 
 
 def _private_key(pem: bytes, path: Path) -> PrivateKeyTypes:
@@ -131,6 +182,21 @@ def _certificate(pem: bytes, path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(pem)
     except ValueError:
         raise IdentityError(f"{path} is not a PEM certificate.", remedy=_REMEDY) from None
+
+
+def _certificates(pem: bytes, path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise IdentityError(f"{path} is not a PEM certificate.", remedy=_REMEDY) from None
+
+
+def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _public_bytes(key: object) -> bytes:

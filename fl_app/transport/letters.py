@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fl_app import engine  # noqa: F401  # FedML comes quiet
-from fl_app.transport.wire import KINDS, Envelope, WireError
+from fl_app.transport.json_text import WireError
+from fl_app.transport.wire import KINDS, Envelope
 
 from fedml.core.distributed.communication.message import Message  # isort: skip
 from fedml.cross_silo.server.message_define import MyMessage  # isort: skip

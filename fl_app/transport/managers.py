@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
+import logging
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -13,13 +16,17 @@ from torch import Tensor
 
 from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import RunConfig
-from fl_app.errors import FlAppError
+from fl_app.errors import FlAppError, WithheldError
+from fl_app.transport import tensors as tensors_
 from fl_app.transport.address import real_address
+from fl_app.transport.audit import AuditLog
 from fl_app.transport.events import Event, Failed, Joined, Left, Received, Returned
+from fl_app.transport.guard import EgressGuard
 from fl_app.transport.hub import Hub
 from fl_app.transport.identity import Credentials
 from fl_app.transport.letters import TO_AGGREGATOR, TO_SITE, to_envelope, to_message
-from fl_app.transport.link import Link
+from fl_app.transport.link import AGGREGATOR, Link
+from fl_app.transport.renewal import Watcher
 from fl_app.transport.wire import check, encode_header, encode_tensors
 
 from fedml.core.distributed.communication.base_com_manager import BaseCommunicationManager  # isort: skip
@@ -29,7 +36,8 @@ from fedml.cross_silo.server.message_define import MyMessage  # isort: skip
 #: Messages that never leave the process; FedML's own types are below 100.
 LOCAL_JOINED, LOCAL_LEFT, LOCAL_RETURNED, LOCAL_TICK, LOCAL_DEADLINE, LOCAL_FAREWELL = 901, 902, 903, 904, 905, 906
 
-AGGREGATOR = "aggregator"
+_log = logging.getLogger(__name__)
+
 _FLUSH_SECONDS = 5.0
 
 
@@ -109,8 +117,16 @@ class QueueManager(BaseCommunicationManager):  # type: ignore[misc]  # FedML is 
 class HubManager(QueueManager):
     """The aggregator's: rank 0 to FedML, and the only place that knows which site has which rank."""
 
-    def __init__(self, config: RunConfig, credentials: Credentials) -> None:
+    def __init__(
+        self, config: RunConfig, credentials: Credentials, *, audit: AuditLog, declared: Mapping[str, Tensor]
+    ) -> None:
         """Listen for the roster's sites.
+
+        Args:
+            config: the aggregator's run files.
+            credentials: its own.
+            audit: where every message is recorded.
+            declared: the model's tensors: what a site sends is no larger.
 
         Raises:
             ConfigError: the address cannot be bound.
@@ -118,22 +134,31 @@ class HubManager(QueueManager):
         super().__init__()
         self._rank_of = {site: rank for rank, site in enumerate(config.roster, start=1)}
         self._site_of = {rank: site for site, rank in self._rank_of.items()}
-        self._encoded: tuple[Mapping[str, Tensor], bytes] | None = None
+        self._encoded: tuple[Mapping[str, Tensor], bytes | bytearray, hashlib._Hash] | None = None
+        self._audit = audit
         self.hub = Hub(
             listen=real_address(config.aggregator),
             credentials=credentials,
             roster=config.roster,
-            limit=config.message_limit,
+            limit=min(config.message_limit, tensors_.encoded_size(declared)),
             deliver=self.post,
+            audit=audit,
         )
         self.hub.start()
+        self._watcher = Watcher(credentials, self._renew)
+        self._watcher.start()
 
     def send_message(self, msg: Message) -> None:
         """Queue a message for a site. Never waits: a dead site delays nobody."""
         site = self._site_of[int(msg.get_receiver_id())]
         envelope = to_envelope(msg, sender=AGGREGATOR, receiver=site)
         check(envelope)
-        self.hub.send(site, encode_header(envelope), self._body(envelope.tensors))
+        body, hashed = self._body(envelope.tensors)
+        self.hub.send(site, encode_header(envelope), body, hashed=hashed)
+
+    def dropped(self, site: str, reason: str) -> None:
+        """Count and log a message of a site that is not worked on."""
+        self.hub.dropped(site, reason)
 
     def refuse(self, site: str, reason: str) -> None:
         """End a site's stream because of what it sent."""
@@ -141,15 +166,35 @@ class HubManager(QueueManager):
 
     def close(self) -> None:
         """End all streams and stop listening."""
+        self._watcher.close()
         self.hub.stop()
+        for reason, times in self.hub.refused.most_common():
+            _log.info("refused %d times: %s", times, reason)
+        self._audit.close()
 
-    def _body(self, tensors: Mapping[str, Tensor] | None) -> bytes:
-        """Encode a model once for all the sites that get the same object."""
+    def _renew(self, credentials: Credentials) -> None:
+        self._audit.renew(credentials)
+        self.hub.renew(credentials)
+
+    def _body(self, tensors: Mapping[str, Tensor] | None) -> tuple[bytes | bytearray, hashlib._Hash | None]:
+        """Encode and hash a model once for all the sites that get the same object."""
         if tensors is None:
-            return b""
+            return b"", None
+        return self.encoded(tensors)
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+        """Encode a model for sending and return it as views on that: it is in memory once."""
+        body = encode_tensors(tensors)
+        views = tensors_.decode(tensors, body)
+        self._encoded = (views, body, hashlib.sha256(body))
+        return views
+
+    def encoded(self, tensors: Mapping[str, Tensor]) -> tuple[bytes | bytearray, hashlib._Hash]:
+        """Return a model as safetensors, and its SHA-256 as it stands after it; made once for one object."""
         if self._encoded is None or self._encoded[0] is not tensors:
-            self._encoded = (tensors, encode_tensors(tensors))
-        return self._encoded[1]
+            body = encode_tensors(tensors)
+            self._encoded = (tensors, body, hashlib.sha256(body))
+        return self._encoded[1:]
 
     def _handle(self, event: Event) -> None:
         local = {Joined: LOCAL_JOINED, Left: LOCAL_LEFT, Returned: LOCAL_RETURNED}
@@ -167,10 +212,18 @@ class HubManager(QueueManager):
 class SiteManager(QueueManager):
     """A site's: rank 1 to its FedML, whatever the hub's roster says, and one link to the aggregator."""
 
-    def __init__(self, config: RunConfig, credentials: Credentials) -> None:
-        """Dial the aggregator."""
+    def __init__(self, config: RunConfig, credentials: Credentials, *, audit: AuditLog, guard: EgressGuard) -> None:
+        """Dial the aggregator.
+
+        Args:
+            config: the site's run files.
+            credentials: its own.
+            audit: where every message is recorded.
+            guard: what may leave.
+        """
         super().__init__()
-        self._node = config.node
+        self._node, self._audit, self._guard = config.node, audit, guard
+        audit.open()
         self._newest: tuple[Any, Any] | None = None
         self.link = Link(
             planned=config.aggregator,
@@ -179,13 +232,25 @@ class SiteManager(QueueManager):
             tls_name=config.tls_name_of_aggregator,
             limit=config.message_limit,
             deliver=self._arrived,
+            audit=audit,
+            look_for_credentials=self._look,
         )
+        self._watcher = Watcher(credentials, self._renew)
         self.link.start()
+        self._watcher.start()
 
     def send_message(self, msg: Message) -> None:
-        """Queue a message for the aggregator; it goes out when the stream is open."""
+        """Queue a message for the aggregator; it goes out when the stream is open.
+
+        Raises:
+            WithheldError: it holds what the site has not declared; nothing of it leaves.
+        """
         envelope = to_envelope(msg, sender=self._node, receiver=AGGREGATOR)
-        check(envelope)
+        try:
+            self._guard.check(envelope)
+        except WithheldError as error:
+            self._audit.note("withheld", AGGREGATOR, error.args[0], kind=envelope.kind)
+            raise
         self.link.send(encode_header(envelope), encode_tensors(envelope.tensors))
 
     def stop_receive_message(self) -> None:
@@ -199,7 +264,16 @@ class SiteManager(QueueManager):
 
     def close(self) -> None:
         """End the stream."""
+        self._watcher.close()
         self.link.close()
+        self._audit.close()
+
+    def _look(self) -> bool:
+        return self._watcher.look()
+
+    def _renew(self, credentials: Credentials) -> None:
+        self._audit.renew(credentials)
+        self.link.renew(credentials)
 
     def _arrived(self, event: Event) -> None:
         """Remember the newest task at once, on the link's thread: the loop may be in the middle of a fit."""
@@ -209,8 +283,11 @@ class SiteManager(QueueManager):
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Received):
-            if event.envelope.kind not in TO_SITE:
-                raise FlAppError(f"The aggregator sent {event.envelope.kind!r}, which only sites send.")
+            envelope = event.envelope
+            if envelope.kind not in TO_SITE:
+                raise FlAppError(f"The aggregator sent {envelope.kind!r}, which only sites send.")
+            if "round" in envelope.fields:
+                self._guard.task(envelope.fields["run"], envelope.fields["round"])
             self._notify(to_message(event.envelope, sender_rank=0, receiver_rank=1))
         elif isinstance(event, Joined):
             self._notify(Message(LOCAL_JOINED, 0, 1))

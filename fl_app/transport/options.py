@@ -11,6 +11,12 @@ PATH = f"/{SERVICE}/{METHOD}"
 _PING_EVERY_MS = 8_000
 _PING_TIMEOUT_MS = 5_000
 _CONNECT_WITHIN_MS = 5_000
+#: A connection that has not shaken hands by then is closed; one that has, and has no stream, later.
+_HANDSHAKE_WITHIN_MS = 10_000
+_STREAM_WITHIN_MS = 30_000
+#: A site has one stream, and for a moment a second when it opens that again.
+_STREAMS_A_CONNECTION = 2
+_METADATA_LIMIT = 8 << 10
 
 Option = tuple[str, int | str]
 
@@ -26,7 +32,15 @@ _SHARED: list[Option] = [
 
 def server_options() -> list[Option]:
     """Return the aggregator's; a port that is taken is an error, not shared."""
-    return [*_SHARED, ("grpc.so_reuseport", 0), ("grpc.http2.min_ping_interval_without_data_ms", _PING_EVERY_MS // 2)]
+    return [
+        *_SHARED,
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", _PING_EVERY_MS // 2),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_WITHIN_MS),
+        ("grpc.max_connection_idle_ms", _STREAM_WITHIN_MS),
+        ("grpc.max_concurrent_streams", _STREAMS_A_CONNECTION),
+        ("grpc.max_metadata_size", _METADATA_LIMIT),
+    ]
 
 
 def channel_options(tls_name: str) -> list[Option]:

@@ -7,14 +7,28 @@ are told so, because a round is then taken up by its own rules.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from fl_app.transport.frames import Ack, Hello, Letter, ack_frame, hello_frame, letter_frames
-from fl_app.transport.wire import WireError
+from fl_app.transport.frames import (
+    CHUNK,
+    Ack,
+    Hello,
+    Letter,
+    ack_frame,
+    digest,
+    frame_count,
+    hello_frame,
+    letter_frames,
+)
+from fl_app.transport.json_text import WireError
+
+#: Told of a message that is handed to the network: the message, bytes of its body, digest, and whether it is whole.
+Record = Callable[[Letter, int, str, bool], None]
 
 
 def _new_id() -> str:
@@ -56,14 +70,27 @@ class Session:
             self._pending.clear()
             return False
 
-    def put(self, header: bytes, body: bytes, *, supersede: bool = False) -> None:
+    def put(
+        self,
+        header: bytes,
+        body: bytes | bytearray,
+        *,
+        supersede: bool = False,
+        hashed: hashlib._Hash | None = None,
+    ) -> None:
         """Queue a message. With ``supersede`` it takes the place of all that has not been acknowledged."""
         with self.changed:
             if supersede:
                 self._pending.clear()
-            self._pending.append(Letter(self._next, header, body))
+            self._pending.append(Letter(self._next, header, body, hashed))
             self._next += 1
             self.changed.notify_all()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many messages of the other side have arrived in this session, and how many were queued for it."""
+        with self.changed:
+            return self._received, self._next - 1
 
     def is_new(self, number: int) -> bool:
         """Say whether a message that arrived is the next, and remember it; False if it has been here before."""
@@ -98,10 +125,15 @@ class Session:
 class StreamWriter:
     """What one side writes into one stream: a greeting, then acknowledgements and the session's messages."""
 
-    def __init__(self, session: Session, *, until: float | None = None) -> None:
-        """Write for a session; ``until`` is the wall-clock second at which the stream must end."""
-        self._session = session
-        self._until = until
+    def __init__(self, session: Session, *, until: float | None = None, record: Record | None = None) -> None:
+        """Write for a session.
+
+        Args:
+            session: what to write.
+            until: wall-clock second at which the stream must end.
+            record: told of every message before its last frame is yielded.
+        """
+        self._session, self._until, self._record = session, until, record
         self._control: deque[bytes] = deque()
         self._greeted = False
         self._closed = False
@@ -148,7 +180,27 @@ class StreamWriter:
             yield from control
             if letter:
                 self._sent = letter.number
-                yield from letter_frames(letter)
+                yield from self._recorded(letter)
+
+    def _recorded(self, letter: Letter) -> Iterator[bytes]:
+        """Yield a message's frames; it is recorded before it can be whole on the other side, and if it is torn off."""
+        if self._record is None:
+            yield from letter_frames(letter)
+            return
+        hashed = hashlib.sha256() if letter.hashed is None else None
+        last, size, whole = frame_count(letter) - 1, 0, False
+        try:
+            for index, frame in enumerate(letter_frames(letter, hashed)):
+                if index == last:
+                    whole = True
+                    known = letter.hashed or hashed or hashlib.sha256()
+                    self._record(letter, len(letter.body), digest(letter.header, known), True)
+                size = min(size + CHUNK, len(letter.body))
+                yield frame
+        finally:
+            if not whole:
+                part = hashlib.sha256(memoryview(letter.body)[:size])
+                self._record(letter, size, digest(letter.header, part), False)
 
     def _wait(self) -> bool:
         if self._until is None:

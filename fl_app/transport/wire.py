@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
+
+from fl_app.transport import tensors as tensors_
+from fl_app.transport.json_text import WireError, parse_json
 
 #: The version of header and framing; both sides say theirs when a stream opens.
 VERSION = 1
@@ -23,12 +24,11 @@ HEADER_LIMIT = 256 << 10
 _TEXT_LIMIT = 256
 _COUNT_LIMIT = 2**53
 
+#: More training samples than this no site has; a count above it would only outweigh the others.
+SAMPLES_LIMIT = 10**9
+
 #: The scalars that a site may send beside its weights.
 METRICS = ("train_loss", "fit_seconds", "test_samples", "test_loss", "auroc", "auprc")
-
-
-class WireError(ValueError):
-    """What arrived, or is about to be sent, is not a message of this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _are_metrics(value: Any) -> bool:
 
 
 def _is_samples(value: Any) -> bool:
-    return _is_count(value) and value > 0
+    return _is_count(value) and 0 < value <= SAMPLES_LIMIT
 
 
 def _is_status(value: Any) -> bool:
@@ -121,11 +121,9 @@ def encode_header(envelope: Envelope) -> bytes:
     return encoded
 
 
-def encode_tensors(tensors: Mapping[str, Tensor] | None) -> bytes:
+def encode_tensors(tensors: Mapping[str, Tensor] | None) -> bytes | bytearray:
     """Return the body: the tensors as safetensors, or nothing. The bytes are a copy."""
-    if tensors is None:
-        return b""
-    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return tensors_.encode(tensors) if tensors is not None else b""
 
 
 def decode(header: bytes, body: bytes | bytearray) -> Envelope:
@@ -152,39 +150,7 @@ def decode(header: bytes, body: bytes | bytearray) -> Envelope:
     return envelope
 
 
-def parse_json(data: bytes) -> dict[str, Any]:
-    """Return a JSON object that came over the wire.
-
-    Raises:
-        WireError: it is not UTF-8 JSON, not an object, too deep, has a key twice, or NaN or infinity in it.
-    """
-    try:
-        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise WireError(f"not JSON: {str(error)[:80]}") from None
-    if not isinstance(found, dict):
-        raise WireError(f"a JSON object is expected, not {type(found).__name__}")
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
 def _decode_tensors(names: Any, body: bytes | bytearray) -> OrderedDict[str, Tensor]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise WireError("the tensors' names are not a list of texts")
-    try:
-        loaded = safetensors.torch.load(bytes(body))
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise WireError(f"not safetensors: {str(error)[:80]}") from None
-    if len(names) != len(loaded) or set(names) != set(loaded):
-        raise WireError("the tensors are not those that the header names")
-    return OrderedDict((name, loaded[name]) for name in names)
+    return tensors_.decode(names, body)

@@ -30,6 +30,8 @@ class Authority:
         self.federation = federation
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{federation} authority")])
+        # as the real one: of two authorities with one name, TLS finds the issuer by this
+        self._identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         builder = x509.CertificateBuilder().subject_name(self._name).issuer_name(self._name)
         self._certificate = (
             builder.public_key(self._key.public_key())
@@ -37,6 +39,7 @@ class Authority:
             .not_valid_before(_now() - DAY)
             .not_valid_after(_now() + DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(self._identifier, critical=False)
             .sign(self._key, hashes.SHA256())
         )
 
@@ -71,6 +74,9 @@ class Authority:
             .not_valid_before(_now() + since)
             .not_valid_after(_now() + until)
             .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier), critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
         folder.mkdir(parents=True, exist_ok=True)

@@ -137,6 +137,9 @@ class Federation:
     def start_all(self) -> None:
         self.start(*self.sites, "aggregator")
 
+    def state(self, node: str) -> Path:
+        return self.root / node / "state"
+
     def kill(self, node: str) -> None:
         self._processes[node].kill()
         self._processes[node].wait()

@@ -21,6 +21,7 @@ import grpc
 import pytest
 import torch
 from authority import Authority
+from cryptography import x509
 
 from fl_app.config import Address
 from fl_app.errors import ConfigError, IdentityError, RefusedError
@@ -45,6 +46,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Event] = SimpleQueue()
+        self.room: Callable[[str], None] | None = None
 
     def __call__(self, event: Event) -> None:
         self._queue.put(event)
@@ -57,7 +59,16 @@ class Inbox:
             except Empty:
                 raise AssertionError(f"no {kind.__name__} in {seconds:g} s") from None
             if isinstance(event, kind):
+                if isinstance(event, Received) and self.room:
+                    self.room(event.envelope.sender)
                 return event
+
+    def is_quiet(self) -> bool:
+        """Say whether no message is left."""
+        left = []
+        while not self._queue.empty():
+            left.append(self._queue.get())
+        return not any(isinstance(event, Received) for event in left)
 
 
 class Place:
@@ -72,9 +83,10 @@ class Place:
             self.port: int = probe.getsockname()[1]
         self.links: list[Link] = []
 
-    def start_hub(self, *, limit: int = 8 << 20) -> Hub:
-        folder = self.authority.issue(self.root / "aggregator", "aggregator", role="aggregator")
-        credentials = load_credentials(folder, federation="test", role="aggregator", node="aggregator")
+    def start_hub(self, *, limit: int = 8 << 20, credentials: Credentials | None = None) -> Hub:
+        if credentials is None:
+            folder = self.authority.issue(self.root / "aggregator", "aggregator", role="aggregator")
+            credentials = load_credentials(folder, federation="test", role="aggregator", node="aggregator")
         self.hub = Hub(
             listen=Address("127.0.0.1", self.port),
             credentials=credentials,
@@ -82,6 +94,7 @@ class Place:
             limit=limit,
             deliver=self.inbox,
         )
+        self.inbox.room = self.hub.done_with
         self.hub.start()
         return self.hub
 
@@ -96,10 +109,22 @@ class Place:
             peer = load_credentials(real, federation="test", role="client", node="site-a").peer
             return Credentials(**read, folder=folder, peer=peer)
 
-    def link(self, credentials: Credentials, inbox: Inbox, tls_name: str = TLS_NAME) -> Link:
+    def link(
+        self,
+        credentials: Credentials,
+        inbox: Inbox,
+        tls_name: str = TLS_NAME,
+        look: Callable[[], bool] = lambda: False,
+    ) -> Link:
         address = Address("127.0.0.1", self.port)
         made = Link(
-            planned=address, real=address, credentials=credentials, tls_name=tls_name, limit=8 << 20, deliver=inbox
+            planned=address,
+            real=address,
+            credentials=credentials,
+            tls_name=tls_name,
+            limit=8 << 20,
+            deliver=inbox,
+            look_for_credentials=look,
         )
         made.start()
         self.links.append(made)
@@ -115,6 +140,18 @@ class Place:
             except grpc.RpcError as error:
                 return error.code(), error.details() or ""
         return grpc.StatusCode.OK, ""
+
+    def served_certificate(self) -> x509.Certificate:
+        """Shake hands as a site and return what the hub shows."""
+        who = self.issue()
+        context = ssl.create_default_context(cadata=self.authority.pem.decode())
+        context.load_cert_chain(who.folder / "certificate.pem", who.folder / "key.pem")
+        context.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=TLS_NAME) as secure,
+        ):
+            return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
 
     def close(self) -> None:
         for link in self.links:
@@ -386,7 +423,8 @@ def test_of_two_streams_of_one_site_the_newest_wins(place: Place) -> None:
     assert hub.connected() == {"site-a"}
 
 
-def test_a_stream_is_closed_when_its_certificate_expires(place: Place) -> None:
+def test_a_stream_is_closed_when_its_certificate_expires(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fl_app.transport.link._RENEWAL_SECONDS", 1.0)
     hub, inbox = place.start_hub(), Inbox()
     place.link(place.issue(until=timedelta(seconds=3)), inbox)
     inbox.wait_for(Joined)
