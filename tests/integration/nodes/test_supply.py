@@ -132,6 +132,17 @@ def test_an_object_that_somebody_else_has_replaced_is_sent_again(
     assert in_bucket(accounts, site)["data/patient.csv.gz"] == b"a row"
 
 
+def test_a_release_that_somebody_else_has_replaced_is_put_right_whatever_its_object_says_of_itself(
+    deployed: Nodes, fed: Federation, accounts: Any, release: Release
+) -> None:
+    site, key = deployed["hospital-a"], f"releases/{release.digest}.zip"
+    give(site, fed, release)
+    said = {"sha256": release.digest}
+    site.client("s3").put_object(Bucket=site.bucket, Key=key, Body=b"tampered with", Metadata=said)
+    give(site, fed, release)
+    assert in_bucket(accounts, site)[key] == release.path.read_bytes()
+
+
 def test_without_a_folder_the_data_stay_as_they_are(
     deployed: Nodes, fed: Federation, accounts: Any, release: Release, data: Path
 ) -> None:
@@ -198,6 +209,9 @@ def test_what_is_not_deployed_cannot_be_supplied(by_id: Nodes, fed: Federation, 
     with pytest.raises(NotDeployed, match=f"has no stack {fed.name}-SiteStorage-hospital-a") as error:
         give(by_id["hospital-a"], fed, release)
     assert "federate deploy --only hospital-a" in str(error.value)
+    with pytest.raises(NotDeployed):
+        approve(by_id["hospital-a"], release.digest)
+    assert by_id["hospital-a"].parameters() == {}
 
 
 def test_one_node_that_fails_stops_no_other_and_is_named(

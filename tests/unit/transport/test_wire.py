@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fl_app.transport.wire import (
     HEADER_LIMIT,
     METRICS,
+    SAMPLES_LIMIT,
     VERSION,
     Envelope,
     WireError,
@@ -52,7 +53,7 @@ def envelopes(draw: st.DrawFn) -> Envelope:
         "sync": task,
         "finish": {"run": draw(TEXTS)},
         "status": {"client_status": draw(st.sampled_from(["ONLINE", "FINISHED"]))},
-        "update": {**answer, "num_samples": draw(st.integers(1, 2**53 - 1))},
+        "update": {**answer, "num_samples": draw(st.integers(1, SAMPLES_LIMIT))},
         "evaluation": answer,
     }[kind]
     return Envelope(
