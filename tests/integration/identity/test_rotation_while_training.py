@@ -1,9 +1,6 @@
 """Every key, every certificate and the authority change while a federation trains: it finishes, and no round is lost.
 
 The tests go in the order of the file: one run, which each of them finds in the middle, and then its end.
-
-What needs the application to look at its folder while it runs is marked ``of_the_wire``, strictly: where
-``fl_app/transport`` does so, these marks are to be removed, and these tests must pass as they are.
 """
 
 from __future__ import annotations
@@ -22,8 +19,6 @@ from identity_desk import NODES, IdentityDesk, Reader, wait_until
 
 ROUNDS = 60
 _MEASURED_EPOCHS = 10
-
-of_the_wire = pytest.mark.xfail(strict=True, reason="the application reads its folder only when it starts")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +80,6 @@ def test_a_node_takes_a_new_key_and_certificate_in_the_middle_of_a_run(
     goes_on(desk, run)
 
 
-@of_the_wire
 def test_the_hub_shows_its_new_certificate_without_a_restart(desk: IdentityDesk, run: dict[str, int]) -> None:
     due = nodes_of(desk.answer("identity", "show"))["aggregator"]["serial"]
     wait_until(lambda: desk.serial_on_the_wire() == due, what="the new certificate on the wire", seconds=10)
@@ -136,7 +130,6 @@ def test_the_authority_is_replaced_in_the_middle_of_a_run(
     assert all(reader.wrong == [] for reader in readers.values())
 
 
-@of_the_wire
 def test_the_hub_shows_its_certificate_of_the_new_authority_without_a_restart(
     desk: IdentityDesk, run: dict[str, int]
 ) -> None:
