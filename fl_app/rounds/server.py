@@ -92,7 +92,8 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._known: set[str] = set()
         self._gone: set[str] = set()
         self._said_at = time.monotonic()
-        self._model: OrderedDict[str, Tensor] = wire.adopt(aggregator.get_global_model_params())
+        self._model: OrderedDict[str, Tensor] = OrderedDict()
+        self._adopt(aggregator.get_global_model_params())
         self.args.round_idx = self._book.round
 
     def _init_manager(self) -> None:
@@ -207,7 +208,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
     def _close_round(self, now: float) -> None:
         """Aggregate and send the next round; make this one durable meanwhile."""
         updates = self.aggregator.updates()
-        self._model = self._wire.adopt(self.aggregator.aggregate()[0])
+        self._adopt(self.aggregator.aggregate()[0])
         seconds = now - (self._book.opened_at or now)
         self._pending = opened_record(self._book.round, self._book.rules.rounds, seconds, updates, self._book.answers)
         self._book.advance(now)
@@ -220,6 +221,11 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._arm_deadline()
         self._said_at = now
         self._show_progress()
+
+    def _adopt(self, state: OrderedDict[str, Tensor]) -> None:
+        """Keep the global model once: as the bytes that are sent, FedML's own as views on them."""
+        self._model = self._wire.adopt(state)
+        self.aggregator.set_global_model_params(self._model)
 
     def _end(self, last: Record) -> None:
         """Write the results, then tell the sites."""
