@@ -33,8 +33,8 @@ class GlobalModel(ServerAggregator):  # type: ignore[misc]  # FedML is not typed
         return copy_of(self.model)
 
     def set_model_params(self, model_parameters: Mapping[str, Tensor]) -> None:
-        """Take weights."""
-        self.model.load_state_dict(model_parameters)
+        """Take weights as they lie in memory, without a copy: nobody may change them afterwards."""
+        self.model.load_state_dict(model_parameters, assign=True)
 
     def aggregate(self, raw_client_model_or_grad_list: list[tuple[int, Mapping[str, Tensor]]]) -> Any:
         """Return the next global weights from (samples, weights) of ``sites``, in their order.
@@ -140,7 +140,8 @@ class RosterAggregator(FedMLAggregator):  # type: ignore[misc]
             models, kept = self.aggregator.on_before_aggregation(models)
             places = [present[index] for index in kept]
             self.aggregator.sites = [self.roster[index] for index in places]
-            state = self.aggregator.aggregate(models)
+            made = self.aggregator.aggregate(models)
+            state = OrderedDict((name, tensor.clone()) for name, tensor in made.items())
         state = self.aggregator.on_after_aggregation(state)
         self.set_global_model_params(state)
         for index in range(self.client_num):

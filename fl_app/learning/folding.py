@@ -20,6 +20,7 @@ from torch import Tensor
 from fl_app.errors import StateError
 from fl_app.plugins import Update
 from fl_app.transport import tensors as tensors_
+from fl_app.transport.memory import buffer
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ State = OrderedDict[str, Tensor]
 
 #: Bytes of updates that may wait in memory for their turn.
 WAITING_LIMIT = 64 << 20
-_BLOCK = 1 << 18
+#: Weights that are converted at once: below torch's grain, so that no threads are woken for so little.
+_BLOCK = 30_720
 
 
 class Fold(Protocol):
@@ -56,19 +58,28 @@ class MeanFold:
         """Add an update, in blocks, so that the conversion to float64 takes no memory to speak of."""
         self._samples += update.samples
         for name, declared in self._form.items():
-            if name not in self._sums:
-                self._sums[name] = torch.zeros(declared.shape, dtype=torch.float64)
+            is_first = name not in self._sums
+            if is_first:
+                self._sums[name] = torch.empty(declared.shape, dtype=torch.float64)
             total, added = self._sums[name].view(-1), update.state[name].reshape(-1)
             for start in range(0, total.numel(), _BLOCK):
                 part = slice(start, start + _BLOCK)
-                total[part].add_(added[part].to(torch.float64), alpha=update.samples)
+                if is_first:
+                    total[part].copy_(added[part]).mul_(update.samples)
+                else:
+                    total[part].add_(added[part].to(torch.float64), alpha=update.samples)
 
     def finish(self) -> State:
-        """Return the mean in the model's types, tensor by tensor, each sum forgotten at once."""
+        """Return the mean in the model's types, in the memory of the sums: a narrower type fits into its own sum."""
         mean: State = OrderedDict()
         for name, declared in self._form.items():
-            total = self._sums.pop(name).div_(self._samples)
-            mean[name] = (total if declared.is_floating_point() else total.round_()).to(declared.dtype)
+            total = self._sums.pop(name).view(-1)
+            narrow = total.view(declared.dtype)[: total.numel()]
+            for start in range(0, total.numel(), _BLOCK):
+                part = slice(start, start + _BLOCK)
+                value = total[part] / self._samples
+                narrow[part] = (value if declared.is_floating_point() else value.round_()).to(declared.dtype)
+            mean[name] = narrow.view(declared.shape)
         self._samples = 0
         return mean
 
@@ -97,6 +108,7 @@ class InRosterOrder:
         """
         if place == self._next:
             self._fold.add(update)
+            del update  # before another one is read
             self._next += 1
             while self._next in self._waiting:
                 self._take(self._next)
@@ -131,7 +143,7 @@ class InRosterOrder:
         known, path = waiting
         try:
             with path.open("rb") as file:
-                body = bytearray(path.stat().st_size)
+                body = buffer(path.stat().st_size)
                 file.readinto(body)
         except OSError as error:
             raise StateError(f"{path} cannot be read: {error.strerror}.") from None

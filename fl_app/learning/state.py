@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 
@@ -46,7 +47,7 @@ def not_finite(state: Mapping[str, Tensor]) -> str | None:
 def _is_finite(tensor: Tensor) -> bool:
     """Look at the extremes, which are NaN if anything is: one pass and no memory."""
     least, most = torch.aminmax(tensor)
-    return bool(torch.isfinite(least) & torch.isfinite(most))
+    return math.isfinite(least.item()) and math.isfinite(most.item())
 
 
 def digest_of(data: bytes) -> str:

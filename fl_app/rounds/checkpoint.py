@@ -22,6 +22,7 @@ from fl_app.errors import StateError
 from fl_app.rounds.files import make_folder, write_atomically
 from fl_app.transport import tensors as tensors_
 from fl_app.transport.json_text import WireError
+from fl_app.transport.memory import Buffer, buffer
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Checkpoints:
         progress: Progress,
         state: OrderedDict[str, Tensor],
         *,
-        encoded: tuple[bytes | bytearray, hashlib._Hash] | None = None,
+        encoded: tuple[Buffer, hashlib._Hash] | None = None,
     ) -> None:
         """Write where the run stands, and forget all but the last two.
 
@@ -93,7 +94,7 @@ class Checkpoints:
         progress: Progress,
         state: OrderedDict[str, Tensor],
         *,
-        encoded: tuple[bytes | bytearray, hashlib._Hash],
+        encoded: tuple[Buffer, hashlib._Hash],
         before: Callable[[], None],
     ) -> None:
         """Do as :meth:`save` on another thread, after the last one is done; ``before`` is called first, there.
@@ -166,7 +167,7 @@ def _read(path: Path) -> tuple[Progress, OrderedDict[str, Tensor]]:
     try:
         with path.open("rb") as file:
             first, told = file.readline().rstrip(b"\n"), file.readline().rstrip(b"\n")
-            weights = bytearray(max(0, path.stat().st_size - file.tell()))
+            weights = buffer(max(0, path.stat().st_size - file.tell()))
             file.readinto(weights)
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fl_app.errors import StateError
+from fl_app.transport.memory import Buffer
 
 
-def write_atomically(path: Path, data: bytes | Sequence[bytes | bytearray], *, durable: bool = True) -> None:
+def write_atomically(path: Path, data: bytes | Sequence[Buffer], *, durable: bool = True) -> None:
     """Replace a file in one step.
 
     Args:

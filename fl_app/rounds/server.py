@@ -92,7 +92,8 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         self._known: set[str] = set()
         self._gone: set[str] = set()
         self._said_at = time.monotonic()
-        self._model: OrderedDict[str, Tensor] = wire.adopt(aggregator.get_global_model_params())
+        self._model: OrderedDict[str, Tensor] = OrderedDict()
+        self._adopt(aggregator.get_global_model_params())
         self.args.round_idx = self._book.round
 
     def _init_manager(self) -> None:
@@ -193,21 +194,24 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         missing = self._book.waiting_for()
         if missing:
             _log.warning("round %d closes without %s", self._book.round + 1, ", ".join(missing))
-        if self._pending:
-            record = evaluated_record(self._pending, self._book.answers)
-            self._pending = None
-            self._results.round(record)
-            self._tracker.round(record)
-            _log.info("round %d of %d: %s", record["round"] + 1, record["rounds"], in_words(record))
-            if self._book.only_evaluates:
-                self._end(record)
-                return
-        self._close_round(now)
+        record = evaluated_record(self._pending, self._book.answers) if self._pending else None
+        self._pending = None
+        if record and self._book.only_evaluates:
+            self._tell(record)
+            self._end(record)
+        else:
+            self._close_round(now, record)
 
-    def _close_round(self, now: float) -> None:
-        """Aggregate and send the next round; make this one durable meanwhile."""
+    def _tell(self, record: Record) -> None:
+        """Write about a round whose model has been evaluated."""
+        self._results.round(record)
+        self._tracker.round(record)
+        _log.info("round %d of %d: %s", record["round"] + 1, record["rounds"], in_words(record))
+
+    def _close_round(self, now: float, evaluated: Record | None) -> None:
+        """Aggregate and send the next round; write about the one before and make this one durable meanwhile."""
         updates = self.aggregator.updates()
-        self._model = self._wire.adopt(self.aggregator.aggregate()[0])
+        self._adopt(self.aggregator.aggregate()[0])
         seconds = now - (self._book.opened_at or now)
         self._pending = opened_record(self._book.round, self._book.rules.rounds, seconds, updates, self._book.answers)
         self._book.advance(now)
@@ -216,10 +220,17 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         for rank in self.client_real_ids:
             if self._site(rank) in self._known:
                 self.send_message_sync_model_to_client(rank, self._model, rank - 1)
+        if evaluated:
+            self._tell(evaluated)
         self._save()
         self._arm_deadline()
         self._said_at = now
         self._show_progress()
+
+    def _adopt(self, state: OrderedDict[str, Tensor]) -> None:
+        """Keep the global model once: as the bytes that are sent, FedML's own as views on them."""
+        self._model = self._wire.adopt(state)
+        self.aggregator.set_global_model_params(self._model)
 
     def _end(self, last: Record) -> None:
         """Write the results, then tell the sites."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import struct
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fl_app.transport.json_text import WireError, parse_json
+from fl_app.transport.memory import Buffer, buffer
 from fl_app.transport.wire import HEADER_LIMIT, VERSION
 
 CHUNK = 1 << 20
@@ -65,7 +67,7 @@ class Letter:
 
     number: int
     header: bytes
-    body: bytes | bytearray
+    body: Buffer
     hashed: hashlib._Hash | None = field(default=None, compare=False)
 
 
@@ -115,7 +117,8 @@ class Assembler:
         self._hashed: hashlib._Hash | None = None
         self._began = 0.0
         self._open: tuple[int, bytes, int] | None = None
-        self._body = bytearray()
+        self._body: bytearray | mmap.mmap = bytearray()
+        self._filled = 0
 
     def feed(self, frame: bytes) -> Hello | Ack | Letter | None:
         """Take one frame.
@@ -164,7 +167,9 @@ class Assembler:
         if len(payload) != start + min(body_length, CHUNK):
             raise WireError("a message's first frame of another length than it says")
         self._open = (number, bytes(payload[_HEAD_FORM.size : start]), body_length)
-        self._body = bytearray(payload[start:])
+        # what is large takes no memory before it arrives, whatever it says of itself
+        self._body, self._filled = buffer(body_length), len(payload) - start
+        self._body[: self._filled] = payload[start:]
         self._began = time.monotonic()
         self._hashed = hashlib.sha256(payload[start:]) if self._hashes else None
         return self._complete()
@@ -172,18 +177,19 @@ class Assembler:
     def _continue(self, payload: memoryview) -> Letter | None:
         if not self._open:
             raise WireError("a body without a message")
-        if len(payload) != min(CHUNK, self._open[2] - len(self._body)):
+        if len(payload) != min(CHUNK, self._open[2] - self._filled):
             raise WireError(f"a chunk of {len(payload)} bytes; all but the last have {CHUNK}")
-        self._body += payload
+        self._body[self._filled : self._filled + len(payload)] = payload
+        self._filled += len(payload)
         if self._hashed:
             self._hashed.update(payload)
         return self._complete()
 
     def _complete(self) -> Letter | None:
-        if not self._open or len(self._body) < self._open[2]:
+        if not self._open or self._filled < self._open[2]:
             return None
         letter = Letter(self._open[0], self._open[1], self._body, self._hashed)
-        self._open, self._body = None, bytearray()
+        self._open, self._body, self._hashed = None, bytearray(), None
         return letter
 
 

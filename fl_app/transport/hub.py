@@ -20,6 +20,7 @@ from fl_app.transport.events import Deliver, Joined, Left, Received, Returned
 from fl_app.transport.frames import Ack, Assembler, Hello, Letter, digest
 from fl_app.transport.identity import Credentials, objection, peer_of
 from fl_app.transport.json_text import WireError
+from fl_app.transport.memory import Buffer
 from fl_app.transport.options import METHOD, SERVICE, server_options
 from fl_app.transport.session import Record, Session, StreamWriter
 from fl_app.transport.wire import Envelope, decode
@@ -146,7 +147,7 @@ class Hub:
             if reason:
                 stream.end(self._refusal(stream.site, grpc.StatusCode.UNAUTHENTICATED, reason))
 
-    def send(self, site: str, header: bytes, body: bytes | bytearray, *, hashed: hashlib._Hash | None = None) -> None:
+    def send(self, site: str, header: bytes, body: Buffer, *, hashed: hashlib._Hash | None = None) -> None:
         """Queue a message for a site; it takes the place of what the site has not received yet.
 
         Args:
@@ -291,6 +292,7 @@ class Hub:
                     self._receive(stream, found)
                 elif isinstance(found, Hello):
                     raise WireError("a second greeting")
+                found = None  # a model is not kept until the next frame comes
         except WireError as error:
             stream.end(self._refusal(stream.site, grpc.StatusCode.INVALID_ARGUMENT, str(error)))
         except Refusal as refusal:

@@ -18,6 +18,7 @@ from fl_app.transport.events import Deliver, Failed, Joined, Left, Received, Ret
 from fl_app.transport.frames import Ack, Assembler, Hello, Letter, digest
 from fl_app.transport.identity import Credentials
 from fl_app.transport.json_text import WireError
+from fl_app.transport.memory import Buffer
 from fl_app.transport.options import PATH, channel_options
 from fl_app.transport.session import Session, StreamWriter
 from fl_app.transport.wire import decode
@@ -93,7 +94,7 @@ class Link:
         if call:
             call.cancel()
 
-    def send(self, header: bytes, body: bytes | bytearray) -> None:
+    def send(self, header: bytes, body: Buffer) -> None:
         """Queue a message; it goes out as soon as the stream is open."""
         self._session.put(header, body)
 
@@ -148,6 +149,7 @@ class Link:
                         self._session.acknowledged(found)
                     else:
                         self._receive(writer, found)
+                    del found  # a model is not kept until the next frame comes
                 return was_open, None
             except grpc.RpcError as error:
                 return was_open, error
@@ -164,6 +166,7 @@ class Link:
             found = assembler.feed(frame)
             if found is not None:
                 yield found
+                found = None
 
     def _greeted(self, writer: StreamWriter, hello: Hello) -> None:
         goes_on = self._session.greeted(hello)

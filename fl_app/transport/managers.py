@@ -26,6 +26,7 @@ from fl_app.transport.hub import Hub
 from fl_app.transport.identity import Credentials
 from fl_app.transport.letters import TO_AGGREGATOR, TO_SITE, to_envelope, to_message
 from fl_app.transport.link import AGGREGATOR, Link
+from fl_app.transport.memory import Buffer
 from fl_app.transport.renewal import Watcher
 from fl_app.transport.wire import check, encode_header, encode_tensors
 
@@ -134,7 +135,7 @@ class HubManager(QueueManager):
         super().__init__()
         self._rank_of = {site: rank for rank, site in enumerate(config.roster, start=1)}
         self._site_of = {rank: site for site, rank in self._rank_of.items()}
-        self._encoded: tuple[Mapping[str, Tensor], bytes | bytearray, hashlib._Hash] | None = None
+        self._encoded: tuple[Mapping[str, Tensor], Buffer, hashlib._Hash] | None = None
         self._audit = audit
         self.hub = Hub(
             listen=real_address(config.aggregator),
@@ -176,7 +177,7 @@ class HubManager(QueueManager):
         self._audit.renew(credentials)
         self.hub.renew(credentials)
 
-    def _body(self, tensors: Mapping[str, Tensor] | None) -> tuple[bytes | bytearray, hashlib._Hash | None]:
+    def _body(self, tensors: Mapping[str, Tensor] | None) -> tuple[Buffer, hashlib._Hash | None]:
         """Encode and hash a model once for all the sites that get the same object."""
         if tensors is None:
             return b"", None
@@ -189,7 +190,7 @@ class HubManager(QueueManager):
         self._encoded = (views, body, hashlib.sha256(body))
         return views
 
-    def encoded(self, tensors: Mapping[str, Tensor]) -> tuple[bytes | bytearray, hashlib._Hash]:
+    def encoded(self, tensors: Mapping[str, Tensor]) -> tuple[Buffer, hashlib._Hash]:
         """Return a model as safetensors, and its SHA-256 as it stands after it; made once for one object."""
         if self._encoded is None or self._encoded[0] is not tensors:
             body = encode_tensors(tensors)

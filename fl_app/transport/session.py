@@ -26,6 +26,7 @@ from fl_app.transport.frames import (
     letter_frames,
 )
 from fl_app.transport.json_text import WireError
+from fl_app.transport.memory import Buffer
 
 #: Told of a message that is handed to the network: the message, bytes of its body, digest, and whether it is whole.
 Record = Callable[[Letter, int, str, bool], None]
@@ -73,7 +74,7 @@ class Session:
     def put(
         self,
         header: bytes,
-        body: bytes | bytearray,
+        body: Buffer,
         *,
         supersede: bool = False,
         hashed: hashlib._Hash | None = None,

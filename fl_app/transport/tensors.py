@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from fl_app.transport.json_text import WireError, parse_json
+from fl_app.transport.memory import Buffer
+from fl_app.transport.memory import buffer as new_buffer
 
 _LENGTH = struct.Struct("<Q")
 HEADER_LIMIT = 4 << 20
@@ -39,7 +42,7 @@ TYPES: Mapping[str, torch.dtype] = {
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 
-def encode(tensors: Mapping[str, Tensor]) -> bytearray:
+def encode(tensors: Mapping[str, Tensor]) -> Buffer:
     """Return the tensors as safetensors; memory for one copy is all it takes.
 
     Raises:
@@ -47,7 +50,7 @@ def encode(tensors: Mapping[str, Tensor]) -> bytearray:
     """
     header, order = _header(tensors)
     size = sum(_size(tensors[name]) for name in order)
-    buffer = bytearray(len(header) + size)
+    buffer = new_buffer(len(header) + size)
     buffer[: len(header)] = header
     offset = len(header)
     for name in order:
@@ -68,7 +71,7 @@ def pieces(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
             yield tensors[name].detach().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
-def names_of(body: bytes | bytearray) -> list[str]:
+def names_of(body: Buffer) -> list[str]:
     """Return the names in a body that was encoded here."""
     length = _LENGTH.unpack_from(body)[0]
     return list(parse_json(bytes(body[_LENGTH.size : _LENGTH.size + length])))
@@ -79,13 +82,13 @@ def encoded_size(tensors: Mapping[str, Tensor]) -> int:
     return len(_header(tensors)[0]) + sum(_size(tensor) for tensor in tensors.values())
 
 
-def decode(names: Iterable[str], body: bytes | bytearray) -> OrderedDict[str, Tensor]:
-    """Return the tensors in the order of ``names``, as views on ``body`` if that is a bytearray.
+def decode(names: Iterable[str], body: Buffer) -> OrderedDict[str, Tensor]:
+    """Return the tensors in the order of ``names``, as views on ``body`` if that can be written.
 
     Raises:
         WireError: the body is not safetensors, or holds other tensors than the names.
     """
-    buffer = body if isinstance(body, bytearray) else bytearray(body)
+    buffer = bytearray(body) if isinstance(body, bytes) else body
     if len(buffer) < _LENGTH.size:
         raise WireError("not safetensors: there is no length")
     length = _LENGTH.unpack_from(buffer)[0]
@@ -155,11 +158,13 @@ def _are_counts(values: Any) -> bool:
     )
 
 
-def _view(buffer: bytearray, start: int, dtype: torch.dtype, shape: list[int], begin: int, stop: int) -> Tensor:
+def _view(
+    buffer: bytearray | mmap.mmap, start: int, dtype: torch.dtype, shape: list[int], begin: int, stop: int
+) -> Tensor:
     if begin == stop:
         return torch.empty(shape, dtype=dtype)
     offset = start + begin
-    source, place = (buffer, offset) if offset % dtype.itemsize == 0 else (buffer[offset : start + stop], 0)
+    source, place = (buffer, offset) if offset % dtype.itemsize == 0 else (bytearray(buffer[offset : start + stop]), 0)
     count = (stop - begin) // dtype.itemsize
     if dtype is torch.bool:  # a byte that is neither 0 nor 1 would be neither true nor false
         raw = torch.frombuffer(source, dtype=torch.uint8, count=count, offset=place)

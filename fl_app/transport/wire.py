@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fl_app.transport import tensors as tensors_
 from fl_app.transport.json_text import WireError, parse_json
+from fl_app.transport.memory import Buffer
 
 #: The version of header and framing; both sides say theirs when a stream opens.
 VERSION = 1
@@ -121,12 +122,12 @@ def encode_header(envelope: Envelope) -> bytes:
     return encoded
 
 
-def encode_tensors(tensors: Mapping[str, Tensor] | None) -> bytes | bytearray:
+def encode_tensors(tensors: Mapping[str, Tensor] | None) -> Buffer:
     """Return the body: the tensors as safetensors, or nothing. The bytes are a copy."""
     return tensors_.encode(tensors) if tensors is not None else b""
 
 
-def decode(header: bytes, body: bytes | bytearray) -> Envelope:
+def decode(header: bytes, body: Buffer) -> Envelope:
     """Return the message, its tensors in the sender's order.
 
     Raises:
@@ -150,7 +151,7 @@ def decode(header: bytes, body: bytes | bytearray) -> Envelope:
     return envelope
 
 
-def _decode_tensors(names: Any, body: bytes | bytearray) -> OrderedDict[str, Tensor]:
+def _decode_tensors(names: Any, body: Buffer) -> OrderedDict[str, Tensor]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise WireError("the tensors' names are not a list of texts")
     return tensors_.decode(names, body)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+import torch
 from cryptography import x509
 from fl_processes import Federation, wait_until
 
+from fl_app.transport.frames import Hello, Letter, hello_frame, letter_frames
+from fl_app.transport.options import PATH, channel_options
+from fl_app.transport.wire import Envelope, encode_header, encode_tensors
 from infra.cli.audit import verdict
 
 pytestmark = pytest.mark.integration
@@ -101,3 +108,61 @@ def test_certificates_change_while_rounds_go_on_and_a_revoked_site_is_put_out(ma
     refused = [e for e in entries(run, "aggregator") if e["direction"] == "refused"]
     assert {e["peer"] for e in refused} == {"site-c"}
     assert verdict(run.state("aggregator") / "audit.jsonl").faults == []
+
+
+def hostile_stream(run: Federation, node: str, envelopes: list[Envelope]) -> tuple[str, str]:
+    """Be a valid site that sends what it likes; return how the aggregator ends that."""
+    tls = run.state(node) / "tls"
+    files = ((tls / f"{name}.pem").read_bytes() for name in ("authority", "key", "certificate"))
+    frames = [hello_frame(Hello(secrets.token_hex(16), "", 0))]
+    for number, envelope in enumerate(envelopes, start=1):
+        frames += letter_frames(Letter(number, encode_header(envelope), encode_tensors(envelope.tensors)))
+    options = channel_options("aggregator.test.federate")
+    with grpc.secure_channel(f"127.0.0.1:{run.port}", grpc.ssl_channel_credentials(*files), options=options) as channel:
+        try:
+            list(channel.stream_stream(PATH)(iter(frames), timeout=10))
+        except grpc.RpcError as error:
+            return error.code().name, error.details() or ""
+    return "OK", ""
+
+
+def test_what_a_hostile_site_says_to_the_rounds_is_refused_and_the_others_go_on(make_federation: Make) -> None:
+    run = make_federation(
+        ("site-a", "site-b", "site-c"), rounds=400, options={"pause": 0.02}, quorum=2, round_deadline_seconds=0.5
+    )
+    run.start("aggregator", "site-a", "site-b")
+    wait_until(lambda: run.progress().get("round", 0) >= 2, what="round 2")
+    (name,) = {e["run"] for e in entries(run, "site-a") if "run" in e}
+
+    def update(round_: int, *, sender: str = "site-c", samples: int = 5, **state: torch.Tensor) -> Envelope:
+        model = OrderedDict({"weight": torch.zeros(2, 10), "bias": torch.zeros(2), **state})
+        fields = {"run": name, "round": round_, "num_samples": samples, "metrics": {}}
+        return Envelope("update", sender, "aggregator", fields, model)
+
+    def now(make: Callable[[int], Envelope]) -> tuple[str, str]:
+        """Try until the round did not change between."""
+        for _ in range(20):
+            told = hostile_stream(run, "site-c", [make(run.progress()["round"])])
+            if told != ("OK", ""):
+                return told
+        raise AssertionError("never refused")
+
+    nan, inf = torch.full((2,), torch.nan), torch.full((2,), -torch.inf)
+    assert "bias holds NaN or infinity" in now(lambda r: update(r, bias=nan))[1]
+    assert "bias holds NaN or infinity" in now(lambda r: update(r, bias=inf))[1]
+    assert "weight is torch.float32 [10, 2]" in now(lambda r: update(r, weight=torch.zeros(10, 2)))[1]
+    assert "a message of" in now(lambda r: update(r, weight=torch.zeros(2, 1000)))[1]
+    assert "num_samples is -5" in now(lambda r: update(r, samples=-5))[1]
+    assert "num_samples is 1000000000000" in now(lambda r: update(r, samples=10**12))[1]
+    assert "claims to be from 'site-a'" in now(lambda r: update(r, sender="site-a"))[1]
+    hostile_stream(run, "site-c", [update(0)])
+    run.wait_for_log("aggregator", "refused site-c: a stale answer, to round 0: dropped")
+    began = run.progress()["round"]
+    wait_until(lambda: run.progress()["round"] >= began + 2, what="two rounds more")
+    assert {tuple(record["answered"]) for record in run.rounds()} == {("site-a", "site-b")}
+    for node in ("aggregator", "site-a", "site-b"):
+        run.terminate(node)
+        assert run.exit_code(node, 15) == 130, run.log(node)
+    refused = [e["reason"] for e in entries(run, "aggregator") if e["direction"] == "refused"]
+    assert len(refused) >= 8
+    assert "refused 1 times: " in run.log("aggregator")

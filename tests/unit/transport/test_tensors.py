@@ -82,3 +82,16 @@ def test_the_body_that_the_refusals_start_from_is_accepted() -> None:
 def test_a_body_that_is_none_is_refused(body: bytes) -> None:
     with pytest.raises(WireError):
         decode(["w"], body)
+
+
+def test_large_memory_is_used_again_and_never_while_somebody_looks_at_it() -> None:
+    state = {"w": torch.zeros(3 << 20)}
+    first = encode(state)
+    seen = decode(["w"], first)["w"]
+    where = seen.data_ptr()
+    del first
+    other = encode({"w": torch.ones(3 << 20)})
+    assert seen.sum() == 0
+    assert decode(["w"], other)["w"].data_ptr() != where
+    del seen
+    assert decode(["w"], encode(state))["w"].data_ptr() == where
