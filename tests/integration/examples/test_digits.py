@@ -77,7 +77,7 @@ class Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -94,7 +94,7 @@ class Run:
 
     def wait(self) -> None:
         for node, process in self._processes.items():
-            assert process.wait(timeout=120) == 0, (self.root / node / "log").read_text()
+            assert process.wait(timeout=240) == 0, (self.root / node / "log").read_text()
 
     def end(self) -> None:
         for process in self._processes.values():

@@ -15,9 +15,9 @@ from training_desk import NODES, TrainingDesk, wait_until
 from infra.local.process import started_at
 from node_bootstrap import contract
 
-ROUNDS = 40
+ROUNDS = 60
 #: Enough work for a round that something can happen in the middle of a run.
-TRAINING = {"rounds": ROUNDS, "epochs": 100}
+TRAINING = {"rounds": ROUNDS, "epochs": 300}
 
 
 @dataclass(frozen=True)

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from infra.federation.derive import Node
 from infra.identity import Authority, UnusableAuthority
+from infra.local.aws.clients import InProcessClients
+from infra.local.aws.server import LoopbackAws
 from infra.nodes.remote import Remote
 from infra.nodes.safekeeping import NothingStored, WouldOverwrite, fetch, is_stored, secret_name, store
 
+_numbers = itertools.count(700_000_000_000)
+
 
 class Accounts:
-    """The aggregator's account, in memory."""
+    """The aggregator's account, new and on an emulator in this process."""
+
+    def __init__(self, clients: InProcessClients, account: str) -> None:
+        self._clients, self._account = clients, account
 
     def client(self, service: str, *, profile: str, region: str) -> Any:
         assert profile == "aggregator"
-        return boto3.client(service, region_name=region, aws_access_key_id="x", aws_secret_access_key="x")
+        return self._clients.client(service, self._account, region)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> LoopbackAws:
+    return LoopbackAws([str(next(_numbers))])
 
 
 @pytest.fixture
-def at(hub: Node) -> Iterator[Remote]:
-    with mock_aws():
-        yield Remote(None, hub, Accounts())  # type: ignore[arg-type]  # asks nothing of the federation
+def at(hub: Node, emulator: LoopbackAws) -> Remote:
+    account = str(next(_numbers))
+    emulator.accounts.add([account])
+    return Remote(None, hub, Accounts(InProcessClients(emulator), account))  # type: ignore[arg-type]  # no federation
 
 
 def test_it_comes_back_on_another_machine(at: Remote, authority: Authority, folder: Path, tmp_path: Path) -> None:
