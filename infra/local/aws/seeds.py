@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from pathlib import Path
@@ -40,8 +41,9 @@ def own_image(account: str) -> None:
             image["owner_id"] = account
 
 
+@functools.cache
 def seed_parameters() -> None:
-    """Put the public image parameters into every store; like all of AWS's own they are read, but not listed."""
+    """Put the public image parameters into every store of this process; AWS's own, they are read, but not listed."""
     from moto.ssm.models import Parameter, ParameterDict, SimpleSystemManagerBackend
 
     made: Any = ParameterDict.__init__

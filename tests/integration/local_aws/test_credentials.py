@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.aws.clients import InProcessClients
+from infra.local.aws.server import LoopbackAws
 
 CALLS = {
     "ec2": ("describe_vpcs", {}, "AuthFailure"),
@@ -54,6 +55,14 @@ def test_an_unknown_key_is_refused_in_the_services_own_words(keys: WithKey, serv
 def test_a_known_key_is_its_account(keys: WithKey, account: Any) -> None:
     identity = keys.with_key("sts", f"AKIAEMUL{account.id}").get_caller_identity()
     assert identity["Account"] == account.id
+
+
+def test_a_second_emulator_in_the_process_takes_no_account_from_the_first(account: Any) -> None:
+    LoopbackAws(["499999999999"])
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": account.id}, "Action": "sts:AssumeRole"}]}
+    iam = account.client("iam")
+    iam.create_role(RoleName="made-after", AssumeRolePolicyDocument=json.dumps(trust))
+    assert iam.get_role(RoleName="made-after")["Role"]["Arn"] == f"arn:aws:iam::{account.id}:role/made-after"
 
 
 def _role(account: Any, name: str, principal: dict[str, str]) -> str:

@@ -1,12 +1,23 @@
 """Where moto differs from AWS in what a federation rests on, and is put right. Each repair names what AWS does."""
 
+import functools
+
 from infra.local.aws.accounts import Accounts
 from infra.local.aws.repairs import buckets, identities, instances, interfaces, peering, security_groups, volumes, vpcs
 
 
 def apply(accounts: Accounts) -> None:
-    """Repair moto in this process; once."""
-    identities.repair(accounts)
+    """Repair moto in this process, once, and let it know the accounts of this emulator beside those of others.
+
+    moto's state belongs to the process: emulators that share one share their resources too, so a key is any's.
+    """
+    identities.know(accounts)
+    _repair()
+
+
+@functools.cache
+def _repair() -> None:
+    identities.repair()
     buckets.repair()
     interfaces.repair()
     instances.repair()

@@ -27,19 +27,32 @@ class AccessDenied(HTTPException):
         return [("Content-Type", "text/xml")]
 
 
-def repair(accounts: Accounts) -> None:
+#: The accounts of every emulator in this process.
+_known: list[Accounts] = []
+
+
+def know(accounts: Accounts) -> None:
+    """Let moto know further accounts."""
+    _known.append(accounts)
+
+
+def repair() -> None:
     """Teach moto our access keys, and what AssumeRole refuses."""
-    moto.iam.models.get_account_id_from = accounts.of_key
+    moto.iam.models.get_account_id_from = _of_key
     assume = STSBackend.assume_role
 
     def assume_role(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _check(accounts, self.account_id, kwargs["role_arn"])
+        _check(self.account_id, kwargs["role_arn"])
         return assume(self, *args, **kwargs)
 
     STSBackend.assume_role = assume_role
 
 
-def _check(accounts: Accounts, caller: str, role_arn: str) -> None:
+def _of_key(access_key: str) -> str | None:
+    return next((account for accounts in _known if (account := accounts.of_key(access_key))), None)
+
+
+def _check(caller: str, role_arn: str) -> None:
     """Refuse an unknown role, or one of another account that does not trust the caller's.
 
     Within one account the trust policy is not asked: whoever plays the EC2 service takes a node's role that way.
@@ -48,7 +61,8 @@ def _check(accounts: Accounts, caller: str, role_arn: str) -> None:
         AccessDenied: STS does not tell a missing role from a forbidden one.
     """
     owner = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
-    roles = moto.iam.models.iam_backends[owner]["aws"].roles.values() if owner in accounts else ()
+    exists = any(owner in accounts for accounts in _known)
+    roles = moto.iam.models.iam_backends[owner]["aws"].roles.values() if exists else ()
     role = next((role for role in roles if role.arn == role_arn), None)
     if role is None or (owner != caller and not trusts(_document(role), caller, {"aws:PrincipalAccount": caller})):
         raise AccessDenied(
