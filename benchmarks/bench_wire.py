@@ -3,6 +3,7 @@
 - ``round``: real nodes (``python -m fl_app``), 22,100 x 2 weights, 2 sites, 50 rounds: round less the longest fit; the
   floor is an exchange of the same bytes by as many bare streams, in the same run.
 - ``curve``: a real aggregator and 2, 8, 32, 128 sites that answer without fitting, all in one other process.
+- ``compression``: the run of ``round`` with each ``policy.compression``.
 - ``large``: 25 and 250 million weights, two sites: send the model, take the updates in, add them up. Beside it the same
   bytes in the same chunks over bare mutual-TLS gRPC streams, and over plain TCP. Peak memory of the hub in models.
 - ``idle``: a core's share of an aggregator and a site that wait.
@@ -80,6 +81,41 @@ def small_round(chosen: argparse.Namespace) -> dict[str, Any]:
         "round_less_fit_ms_p90": ms(sorted(rest)[int(len(rest) * 0.9)]),
         "floor_ms": ms(floor),
     }
+
+
+def compression(chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """The same run with each compression: bytes of an update and of a task, time of a round, and the final loss."""
+    from fl_processes import Federation
+
+    found = []
+    for name in ("none", "bfloat16", "float16", "zstd"):
+        with tempfile.TemporaryDirectory() as folder:
+            options = {"features": 22_100, "samples": 300}
+            run = Federation(Path(folder), rounds=chosen.rounds, options=options, compression=name)
+            try:
+                run.start_all()
+                for node in (*run.sites, "aggregator"):
+                    assert run.exit_code(node, 300) == 0, run.log(node)
+                records = run.rounds()
+                lines = (run.state("site-a") / "audit.jsonl").read_text().splitlines()
+            finally:
+                run.end()
+        told = [json.loads(line) for line in lines]
+        update = [line["bytes"] for line in told if line["direction"] == "sent" and line["kind"] == "update"]
+        task = [line["bytes"] for line in told if line["direction"] == "received" and line["kind"] == "sync"]
+        rest = [r["seconds"] - max(site["fit_seconds"] for site in r["sites"]) for r in records[1:]]
+        found.append(
+            {
+                "compression": name,
+                "update_bytes": round(statistics.mean(update)),
+                "task_bytes": round(statistics.mean(task)),
+                "round_less_fit_ms": ms(statistics.median(rest)),
+                "test_loss": records[-1]["federated"]["test_loss"],
+                "auroc": records[-1]["federated"]["auroc"],
+            }
+        )
+        print(f"  {found[-1]}", file=sys.stderr, flush=True)
+    return found
 
 
 def curve(chosen: argparse.Namespace) -> list[dict[str, Any]]:
@@ -566,7 +602,13 @@ ROLES: dict[str, Any] = {
     "tcp-server": tcp_server,
     "tcp-client": tcp_client,
 }
-PARTS: dict[str, Any] = {"round": small_round, "idle": idle, "curve": curve, "large": large}
+PARTS: dict[str, Any] = {
+    "round": small_round,
+    "idle": idle,
+    "curve": curve,
+    "compression": compression,
+    "large": large,
+}
 
 if __name__ == "__main__":
     main()

@@ -92,6 +92,7 @@ class RunConfig:
     wandb: Wandb
     gpu_processes: tuple[int, ...]
     roster: tuple[str, ...] = ()
+    compression: Literal["none", "bfloat16", "float16", "zstd"] = "none"
     fedml: Mapping[str, Any] = field(default_factory=dict)
     """FedML's own settings, all sections flattened into one, ``federate_args`` left out."""
 
@@ -137,6 +138,7 @@ def read_config(folder: Path) -> RunConfig:
             folder / GPU_FILE, str(settings.get("gpu_mapping_key") or "mapping_default"), node
         ),
         roster=reader.names(own, "roster") if role == "aggregator" else (),
+        compression=_compression(reader, own),
         fedml=settings,
     )
     if config.policy.quorum and config.policy.quorum > len(config.roster):
@@ -169,6 +171,15 @@ def _policy(reader: _Reader, own: Mapping[str, Any]) -> Policy:
             else None
         ),
     )
+
+
+def _compression(
+    reader: _Reader, own: Mapping[str, Any]
+) -> Literal["none", "bfloat16", "float16", "zstd"]:
+    if own.get("compression") is None:  # run files from before there was a choice
+        return "none"
+    found = reader.choice(own, "compression", ("none", "bfloat16", "float16", "zstd"))
+    return found  # type: ignore[return-value]  # checked by choice()
 
 
 def _wandb(reader: _Reader, own: Mapping[str, Any]) -> Wandb:

@@ -119,7 +119,7 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
     results = Results(output)
     guard = EgressGuard(trainer.get_model_params(), node=config.node, samples=samples[_OWN])
-    wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard)
+    wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard, state=state)
     try:
         stop.tell(wire.post)
         ClientRounds(args, adapter, trainer, config=config, wire=wire, results=results).run()

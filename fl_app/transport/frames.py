@@ -40,11 +40,13 @@ class Hello:
         session: 32 hexadecimal digits, new for each life of a process.
         peer: the other side's session as last seen, or empty.
         received: number of the last message received in full from that session.
+        compression: the federation's, as this side's run files have it; both must say the same.
     """
 
     session: str
     peer: str
     received: int
+    compression: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,14 @@ def digest(header: bytes, hashed: hashlib._Hash) -> str:
 
 def hello_frame(hello: Hello) -> bytes:
     """Return the frame that opens a stream."""
-    said = {"versions": [VERSION], "session": hello.session, "peer": hello.peer, "received": hello.received}
+    said: dict[str, Any] = {
+        "versions": [VERSION],
+        "session": hello.session,
+        "peer": hello.peer,
+        "received": hello.received,
+    }
+    if hello.compression != "none":
+        said["compression"] = hello.compression
     return _HELLO + json.dumps(said, separators=(",", ":")).encode()
 
 
@@ -206,7 +215,10 @@ def _parse_hello(payload: bytes) -> Hello:
         raise WireError("a greeting without a session")
     if not isinstance(received, int) or isinstance(received, bool) or received < 0:
         raise WireError("a greeting without a count of what was received")
-    return Hello(str(session), str(peer), received)
+    compression = said.get("compression", "none")
+    if not isinstance(compression, str) or len(compression) > _SESSION_LENGTH:
+        raise WireError("a greeting with a compression that is none")
+    return Hello(str(session), str(peer), received, compression)
 
 
 def _is_session(value: Any) -> bool:

@@ -16,6 +16,7 @@ from cryptography import x509
 from fl_app.config import Address
 from fl_app.errors import ConfigError, IdentityError
 from fl_app.transport.audit import AuditLog
+from fl_app.transport.compression import Compression, packed_limit
 from fl_app.transport.events import Deliver, Joined, Left, Received, Returned
 from fl_app.transport.frames import Ack, Assembler, Hello, Letter, digest
 from fl_app.transport.identity import Credentials, objection, peer_of
@@ -86,6 +87,7 @@ class Hub:
         limit: int,
         deliver: Deliver,
         audit: AuditLog | None = None,
+        compression: Compression = "none",
     ) -> None:
         """Prepare to listen.
 
@@ -96,14 +98,16 @@ class Hub:
             limit: bytes that a site's message may have.
             deliver: told of every event, on the wire's threads.
             audit: where every message is recorded.
+            compression: the federation's.
         """
+        self._compression = compression
         self._listen, self._credentials, self._limit, self._deliver = listen, credentials, limit, deliver
         self._audit = audit
         self._served: Credentials | None = None
         self._ungreeted: Counter[str] = Counter()
         self._stopped = threading.Event()
         self._looker = threading.Thread(target=self._look_on, name="hub-look", daemon=True)
-        self._sessions = {site: Session(answers=True) for site in roster}
+        self._sessions = {site: Session(answers=True, compression=compression) for site in roster}
         self._room = {site: threading.Semaphore(_UNREAD_MESSAGES) for site in roster}
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
@@ -206,7 +210,8 @@ class Hub:
             until=certificate.not_valid_after_utc.timestamp(),
             record=self._recorder(site),
         )
-        stream = _Stream(site, writer, certificate, Assembler(self._limit, hashes=self._audit is not None))
+        limit = packed_limit(self._limit, self._compression)
+        stream = _Stream(site, writer, certificate, Assembler(limit, hashes=self._audit is not None))
         context.add_callback(stream.end)
         threading.Thread(target=self._read, args=(stream, requests), name=f"read-{site}", daemon=True).start()
         if not stream.greeted.wait(_GREETING_SECONDS):
@@ -356,7 +361,7 @@ class Hub:
             raise WireError("messages that were received come again and again")
         if received > _FREE_MESSAGES + 2 * queued:
             raise WireError(f"{received} messages, for {queued} that the aggregator had")
-        envelope = decode(letter.header, letter.body)
+        envelope = decode(letter.header, letter.body, compression=self._compression, limit=self._limit)
         if envelope.sender != stream.site:
             reason = f"a message claims to be from {envelope.sender!r:.80}; the certificate is {stream.site}'s"
             raise self._refusal(stream.site, grpc.StatusCode.PERMISSION_DENIED, reason)

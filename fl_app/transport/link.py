@@ -13,6 +13,7 @@ import grpc
 from fl_app.config import Address
 from fl_app.errors import IdentityError, RefusedError
 from fl_app.transport.audit import AuditLog
+from fl_app.transport.compression import Compression, packed_limit
 from fl_app.transport.diagnosis import diagnose
 from fl_app.transport.events import Deliver, Failed, Joined, Left, Received, Returned
 from fl_app.transport.frames import Ack, Assembler, Hello, Letter, digest
@@ -58,6 +59,7 @@ class Link:
         limit: int,
         deliver: Deliver,
         audit: AuditLog | None = None,
+        compression: Compression = "none",
         look_for_credentials: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare to dial.
@@ -70,13 +72,15 @@ class Link:
             limit: bytes that a message may have.
             deliver: told of every event, on the link's thread.
             audit: where every message is recorded.
+            compression: the federation's.
             look_for_credentials: looks whether the node has others by now; calls :meth:`renew` and is true if so.
         """
         self._planned, self._real, self._credentials, self._tls_name = planned, real, credentials, tls_name
         self._limit, self._deliver, self._audit = limit, deliver, audit
         self._look_for_credentials = look_for_credentials
         self._used: Credentials | None = None
-        self._session = Session(answers=False)
+        self._session = Session(answers=False, compression=compression)
+        self._compression = compression
         self._call: grpc.Call | None = None
         self._closed = threading.Event()
         self._said_at = 0.0
@@ -161,7 +165,7 @@ class Link:
                 writer.close()
 
     def _arrivals(self, call: Iterator[bytes]) -> Iterator[Hello | Ack | Letter]:
-        assembler = Assembler(self._limit, hashes=self._audit is not None)
+        assembler = Assembler(packed_limit(self._limit, self._compression), hashes=self._audit is not None)
         for frame in call:
             found = assembler.feed(frame)
             if found is not None:
@@ -183,7 +187,8 @@ class Link:
         if self._audit and letter.hashed:
             self._audit.received(AGGREGATOR, letter.header, len(letter.body), digest(letter.header, letter.hashed))
         if self._session.is_new(letter.number):
-            self._deliver(Received(decode(letter.header, letter.body)))
+            envelope = decode(letter.header, letter.body, compression=self._compression, limit=self._limit)
+            self._deliver(Received(envelope))
         writer.acknowledge(letter.number)
 
     def _is_final(self, failure: grpc.RpcError) -> bool:

@@ -9,6 +9,8 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -20,10 +22,12 @@ from fl_app.errors import FlAppError, WithheldError
 from fl_app.transport import tensors as tensors_
 from fl_app.transport.address import real_address
 from fl_app.transport.audit import AuditLog
+from fl_app.transport.compression import Feedback, is_half, lengthen, pack
 from fl_app.transport.events import Event, Failed, Joined, Left, Received, Returned
 from fl_app.transport.guard import EgressGuard
 from fl_app.transport.hub import Hub
 from fl_app.transport.identity import Credentials
+from fl_app.transport.json_text import WireError
 from fl_app.transport.letters import TO_AGGREGATOR, TO_SITE, to_envelope, to_message
 from fl_app.transport.link import AGGREGATOR, Link
 from fl_app.transport.memory import Buffer
@@ -136,7 +140,8 @@ class HubManager(QueueManager):
         self._rank_of = {site: rank for rank, site in enumerate(config.roster, start=1)}
         self._site_of = {rank: site for site, rank in self._rank_of.items()}
         self._encoded: tuple[Mapping[str, Tensor], Buffer, hashlib._Hash] | None = None
-        self._audit = audit
+        self._audit, self._compression = audit, config.compression
+        self._packed: tuple[Buffer, Buffer, hashlib._Hash] | None = None
         self.hub = Hub(
             listen=real_address(config.aggregator),
             credentials=credentials,
@@ -144,6 +149,7 @@ class HubManager(QueueManager):
             limit=min(config.message_limit, tensors_.encoded_size(declared)),
             deliver=self.post,
             audit=audit,
+            compression=config.compression,
         )
         self.hub.start()
         self._watcher = Watcher(credentials, self._renew)
@@ -181,7 +187,13 @@ class HubManager(QueueManager):
         """Encode and hash a model once for all the sites that get the same object."""
         if tensors is None:
             return b"", None
-        return self.encoded(tensors)
+        body, hashed = self.encoded(tensors)
+        if self._compression != "zstd":
+            return body, hashed
+        if self._packed is None or self._packed[0] is not body:
+            packed = pack(body, self._compression)
+            self._packed = (body, packed, hashlib.sha256(packed))
+        return self._packed[1:]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
         """Encode a model for sending and return it as views on that: it is in memory once."""
@@ -205,6 +217,15 @@ class HubManager(QueueManager):
             if envelope.kind not in TO_AGGREGATOR:
                 self.refuse(envelope.sender, f"a site does not send {envelope.kind!r}")
                 return
+            if envelope.tensors is not None and is_half(self._compression):
+                if self._encoded is None:
+                    return
+                try:
+                    whole = lengthen(envelope.tensors, self._encoded[0], self._compression)
+                except WireError as error:
+                    self.refuse(envelope.sender, str(error))
+                    return
+                envelope = replace(envelope, tensors=whole)
             self._notify(to_message(envelope, sender_rank=self._rank_of[envelope.sender], receiver_rank=0))
         elif isinstance(event, Joined | Left | Returned):
             self._notify(Message(local[type(event)], self._rank_of[event.peer], 0))
@@ -213,7 +234,9 @@ class HubManager(QueueManager):
 class SiteManager(QueueManager):
     """A site's: rank 1 to its FedML, whatever the hub's roster says, and one link to the aggregator."""
 
-    def __init__(self, config: RunConfig, credentials: Credentials, *, audit: AuditLog, guard: EgressGuard) -> None:
+    def __init__(
+        self, config: RunConfig, credentials: Credentials, *, audit: AuditLog, guard: EgressGuard, state: Path
+    ) -> None:
         """Dial the aggregator.
 
         Args:
@@ -221,10 +244,14 @@ class SiteManager(QueueManager):
             credentials: its own.
             audit: where every message is recorded.
             guard: what may leave.
+            state: where what compression keeps is kept.
         """
         super().__init__()
         self._node, self._audit, self._guard = config.node, audit, guard
         audit.open()
+        self._compression = config.compression
+        self._feedback = Feedback(config.compression, state) if is_half(config.compression) else None
+        self._base: Mapping[str, Tensor] = {}
         self._newest: tuple[Any, Any] | None = None
         self.link = Link(
             planned=config.aggregator,
@@ -234,6 +261,7 @@ class SiteManager(QueueManager):
             limit=config.message_limit,
             deliver=self._arrived,
             audit=audit,
+            compression=config.compression,
             look_for_credentials=self._look,
         )
         self._watcher = Watcher(credentials, self._renew)
@@ -252,7 +280,10 @@ class SiteManager(QueueManager):
         except WithheldError as error:
             self._audit.note("withheld", AGGREGATOR, error.args[0], kind=envelope.kind)
             raise
-        self.link.send(encode_header(envelope), encode_tensors(envelope.tensors))
+        if self._feedback and envelope.tensors is not None:
+            run, round_ = envelope.fields["run"], envelope.fields["round"]
+            envelope = replace(envelope, tensors=self._feedback.shorten(run, round_, envelope.tensors, self._base))
+        self.link.send(encode_header(envelope), pack(encode_tensors(envelope.tensors), self._compression))
 
     def stop_receive_message(self) -> None:
         """End the loop, after what is queued has arrived."""
@@ -289,6 +320,8 @@ class SiteManager(QueueManager):
                 raise FlAppError(f"The aggregator sent {envelope.kind!r}, which only sites send.")
             if "round" in envelope.fields:
                 self._guard.task(envelope.fields["run"], envelope.fields["round"])
+            if self._feedback and envelope.tensors is not None:
+                self._base = {name: tensor.clone() for name, tensor in envelope.tensors.items()}
             self._notify(to_message(event.envelope, sender_rank=0, receiver_rank=1))
         elif isinstance(event, Joined):
             self._notify(Message(LOCAL_JOINED, 0, 1))

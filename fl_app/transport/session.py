@@ -39,9 +39,9 @@ def _new_id() -> str:
 class Session:
     """One side's memory of the conversation with one peer; it outlives the streams. Safe to use from any thread."""
 
-    def __init__(self, *, answers: bool) -> None:
+    def __init__(self, *, answers: bool, compression: str = "none") -> None:
         """Remember nothing yet; the side that ``answers`` takes a new name whenever a session begins."""
-        self._answers = answers
+        self._answers, self._compression = answers, compression
         self._own_id = _new_id()
         self.changed = threading.Condition()
         self._peer_id = ""
@@ -52,7 +52,7 @@ class Session:
     def greeting(self) -> Hello:
         """Return how this side opens a stream now."""
         with self.changed:
-            return Hello(self._own_id, self._peer_id, self._received)
+            return Hello(self._own_id, self._peer_id, self._received, self._compression)
 
     def greeted(self, hello: Hello) -> bool:
         """Take the other side's greeting.
@@ -60,7 +60,15 @@ class Session:
         Returns:
             True if the session goes on, False if it begins: the other side's process, or this one's, is a new one to
             the other.
+
+        Raises:
+            WireError: it has another compression.
         """
+        if hello.compression != self._compression:
+            raise WireError(
+                f"compression is {hello.compression!r} at the other side and {self._compression!r} here: both sides' "
+                "run files must have the same policy.compression"
+            )
         with self.changed:
             if hello.session == self._peer_id and hello.peer == self._own_id:
                 self._drop_until(hello.received)

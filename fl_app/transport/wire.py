@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from fl_app.transport import tensors as tensors_
+from fl_app.transport.compression import Compression, unpack
 from fl_app.transport.json_text import WireError, parse_json
 from fl_app.transport.memory import Buffer
 
@@ -127,8 +128,14 @@ def encode_tensors(tensors: Mapping[str, Tensor] | None) -> Buffer:
     return tensors_.encode(tensors) if tensors is not None else b""
 
 
-def decode(header: bytes, body: Buffer) -> Envelope:
+def decode(header: bytes, body: Buffer, *, compression: Compression = "none", limit: int = 1 << 36) -> Envelope:
     """Return the message, its tensors in the sender's order.
+
+    Args:
+        header: its header.
+        body: its body, as it arrived.
+        compression: the federation's.
+        limit: bytes that the body may have when it is unpacked.
 
     Raises:
         WireError: anything that is not a message of this version.
@@ -143,7 +150,8 @@ def decode(header: bytes, body: Buffer) -> Envelope:
     kind, sender, receiver, fields = head.get("kind"), head.get("from"), head.get("to"), head.get("fields")
     if not (isinstance(kind, str) and _is_text(sender) and _is_text(receiver) and isinstance(fields, dict)):
         raise WireError("the header lacks kind, sender, receiver or fields")
-    tensors = _decode_tensors(head["tensors"], body) if "tensors" in head else None
+    unpacked = unpack(body, compression, limit) if "tensors" in head else body
+    tensors = _decode_tensors(head["tensors"], unpacked) if "tensors" in head else None
     if tensors is None and body:
         raise WireError("a body without tensors in the header")
     envelope = Envelope(kind, str(sender), str(receiver), fields, tensors)

@@ -162,6 +162,11 @@ class Policy(Model):
     message_limit_mib: Annotated[Whole, Field(ge=1, le=65536)] = Field(
         default=1024, description="Largest message between a site and the aggregator, MiB."
     )
+    compression: Literal["none", "bfloat16", "float16", "zstd"] = Field(
+        default="none",
+        description="How messages are made smaller: bfloat16 and float16 halve what a site sends, with error feedback; "
+        "zstd packs both directions, exactly.",
+    )
 
 
 class Security(Model):

@@ -116,6 +116,7 @@ def _federate_args(federation: Federation, node: Node) -> dict[str, Any]:
         "weight_decay": training.weight_decay,
         "seed": training.seed,
         "message_limit_mib": policy.message_limit_mib,
+        "compression": policy.compression,
         "wandb": wandb.model_dump(),
     }
 

@@ -166,3 +166,34 @@ def test_what_a_hostile_site_says_to_the_rounds_is_refused_and_the_others_go_on(
     refused = [e["reason"] for e in entries(run, "aggregator") if e["direction"] == "refused"]
     assert len(refused) >= 8
     assert "refused 1 times: " in run.log("aggregator")
+
+
+@pytest.mark.parametrize("compression", ["bfloat16", "zstd"])
+def test_a_compressed_run_is_the_same_after_a_kill_and_close_to_one_that_is_not(
+    make_federation: Make, compression: str
+) -> None:
+    plain, whole = make_federation(rounds=6), make_federation(rounds=6, compression=compression)
+    for run in (plain, whole):
+        run.start_all()
+        finish(run)
+    killed = make_federation(rounds=6, compression=compression, options={"pause": 0.03})
+    killed.start_all()
+    wait_until(lambda: killed.progress().get("round", 0) >= 3, what="round 3")
+    killed.kill("site-b")
+    killed.start("site-b")
+    finish(killed)
+
+    models = [run.output("aggregator", "model.safetensors").read_bytes() for run in (plain, whole, killed)]
+    assert models[1] == models[2]
+    loss = [run.rounds()[-1]["federated"]["test_loss"] for run in (plain, whole)]
+    assert loss[0] == pytest.approx(loss[1], rel=1e-3)
+    assert (models[0] == models[1]) == (compression == "zstd")
+
+
+def test_a_site_without_the_federation_s_compression_is_told(make_federation: Make) -> None:
+    run = make_federation(("site-a",), compression="zstd")
+    path = run.root / "site-a" / "config" / "fedml_config.yaml"
+    path.write_text(path.read_text().replace("compression: zstd", "compression: none"))
+    run.start_all()
+    assert run.exit_code("site-a") == 2
+    assert "both sides' run files must have the same policy.compression" in run.log("site-a")
