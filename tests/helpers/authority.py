@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from pathlib import Path
 
 from cryptography import x509
@@ -57,14 +58,17 @@ class Authority:
         since: datetime.timedelta = -DAY,
         until: datetime.timedelta = DAY,
         dns: str | None = None,
+        address: str | None = None,
     ) -> Path:
         """Write key.pem, certificate.pem and authority.pem for a node and return the folder."""
         name = federation or self.federation
         key = ec.generate_private_key(ec.SECP256R1())
-        alternative = [
+        alternative: list[x509.GeneralName] = [
             x509.DNSName(dns or f"{node}.{name}.federate"),
             x509.UniformResourceIdentifier(f"federate://{name}/{role}/{node}"),
         ]
+        if address:
+            alternative.append(x509.IPAddress(ipaddress.ip_address(address)))
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)]))
