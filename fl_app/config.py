@@ -173,9 +173,7 @@ def _policy(reader: _Reader, own: Mapping[str, Any]) -> Policy:
     )
 
 
-def _compression(
-    reader: _Reader, own: Mapping[str, Any]
-) -> Literal["none", "bfloat16", "float16", "zstd"]:
+def _compression(reader: _Reader, own: Mapping[str, Any]) -> Literal["none", "bfloat16", "float16", "zstd"]:
     if own.get("compression") is None:  # run files from before there was a choice
         return "none"
     found = reader.choice(own, "compression", ("none", "bfloat16", "float16", "zstd"))
