@@ -105,6 +105,18 @@ class RosterAggregator(FedMLAggregator):  # type: ignore[misc]
         )
         self._folding: InRosterOrder | None = None
 
+    def expect(self, sites: Sequence[str]) -> None:
+        """Begin a round: these sites are asked, and their updates are aggregated in this order.
+
+        A place in it is what FedML calls an index.
+        """
+        self.roster, self.client_num = tuple(sites), len(sites)
+        self.flag_client_model_uploaded_dict = dict.fromkeys(range(len(sites)), False)
+        self.model_dict.clear()
+        if self._folding:
+            self._folding.forget()
+        self._folding = None
+
     def add_local_trained_result(self, index: int, model_params: Mapping[str, Tensor], sample_num: int) -> None:
         """Take a site's update: into the sum at once, where the aggregation is one; else keep it, as FedML does."""
         if self._folding is None:

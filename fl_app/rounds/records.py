@@ -6,28 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fl_app.plugins import Update
+from fl_app.rounds.book import RoundBook
 
 Record = dict[str, Any]
 
 _EVALUATED = ("test_samples", "test_loss", "auroc", "auprc")
 
 
-def opened_record(
-    round_: int, rounds: int, seconds: float, updates: Sequence[Update], metrics: Mapping[str, Mapping[str, Any]]
-) -> Record:
-    """Return the record of a round that has closed, its model not evaluated yet.
+def opened_record(book: RoundBook, seconds: float, updates: Sequence[Update]) -> Record:
+    """Return the record of a round that is being closed, its model not evaluated yet.
 
     Args:
-        round_: counted from 0.
-        rounds: of the whole run.
+        book: of the round; it knows who was asked, and what each site sent with its update.
         seconds: from its opening to its closing.
-        updates: those that were aggregated.
-        metrics: site to what it sent with its update.
+        updates: those that are aggregated.
     """
+    metrics = book.answers
     return {
-        "round": round_,
-        "rounds": rounds,
+        "round": book.round,
+        "rounds": book.rounds,
         "seconds": round(seconds, 6),
+        "asked": list(book.asked),
         "answered": [update.site for update in updates],
         "sites": [
             {

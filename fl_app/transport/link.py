@@ -41,7 +41,6 @@ _RENEWAL_SECONDS = 30.0
 _IDENTITY_REFUSED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 _MESSAGE_REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
@@ -202,6 +201,10 @@ class Link:
         if code in _MESSAGE_REFUSED:
             self._fail(RefusedError(f"The aggregator at {self._planned} refuses what this site sent: {details}."))
             return True
+        if code == grpc.StatusCode.FAILED_PRECONDITION:
+            _log.info("waiting for the aggregator: %s; its coordinator adds a site, and leaves it out", details)
+            self._closed.wait(_LONGEST_PAUSE)
+            return False
         if code == grpc.StatusCode.ABORTED:
             _log.warning("%s; does a second client run with this site's certificate?", details)
             self._closed.wait(_LONGEST_PAUSE)

@@ -18,6 +18,8 @@ from authority import Authority
 
 PLUGINS = Path(__file__).parent / "plugins"
 PLANNED = "10.30.0.10:8890"
+#: Settings that only the aggregator's run files have.
+SERVER_ONLY = ("quorum", "round_deadline_seconds", "selection", "fraction", "checkpoints_kept", "early_stopping")
 
 
 def free_port() -> int:
@@ -58,7 +60,16 @@ def run_files(
             "role": role,
             "tls_name_of_aggregator": f"aggregator.{federation}.federate",
             **(
-                {"roster": list(roster), "quorum": None, "round_deadline_seconds": None} if role == "aggregator" else {}
+                {
+                    "roster": list(roster),
+                    "quorum": None,
+                    "round_deadline_seconds": None,
+                    "selection": "all",
+                    "fraction": 1.0,
+                    "checkpoints_kept": 3,
+                }
+                if role == "aggregator"
+                else {}
             ),
             "dataset": {"name": "blobs", "options": options or {}},
             "model": {"name": "logistic_regression", "options": {"inputs": (options or {}).get("features", 10)}},
@@ -106,7 +117,7 @@ class Federation:
         self.root, self.sites, self.port = root, sites, free_port()
         self.authority = Authority()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        server_only = {key: settings.pop(key) for key in ("quorum", "round_deadline_seconds") if key in settings}
+        server_only = {key: settings.pop(key) for key in SERVER_ONLY if key in settings}
         for node in ("aggregator", *sites):
             role = "aggregator" if node == "aggregator" else "client"
             own = server_only if role == "aggregator" else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from infra.errors import Severity
@@ -66,7 +67,41 @@ def _policy(federation: Federation) -> list[Finding]:
                 concerns=(("participants",),),
             )
         ]
-    if policy.round_deadline_seconds is not None and policy.quorum in (None, sites):
+    return [*_selection(federation), *_deadline(federation)]
+
+
+def _selection(federation: Federation) -> list[Finding]:
+    policy, sites = federation.policy, len(federation.participants)
+    selection = policy.selection
+    if selection.method == "all":
+        if selection.fraction < 1:
+            return [
+                Finding(
+                    ("policy", "selection", "fraction"),
+                    f"{selection.fraction:g} changes nothing: the method all asks all sites.",
+                    "",
+                    "Set the method to fraction or data_size, or leave the fraction out.",
+                    Severity.WARNING,
+                )
+            ]
+        return []
+    asked = max(1, math.ceil(selection.fraction * sites - 1e-9))
+    if policy.quorum is not None and policy.quorum > asked:
+        return [
+            Finding(
+                ("policy", "quorum"),
+                f"{policy.quorum} is more than the {asked} sites that are asked in a round.",
+                f"1 to {asked}.",
+                f"Lower it, or raise policy.selection.fraction from {selection.fraction:g}.",
+                concerns=(("policy", "selection"),),
+            )
+        ]
+    return []
+
+
+def _deadline(federation: Federation) -> list[Finding]:
+    policy, sites = federation.policy, len(federation.participants)
+    if isinstance(policy.round_deadline_seconds, float | int) and policy.quorum in (None, sites):
         return [
             Finding(
                 ("policy", "round_deadline_seconds"),

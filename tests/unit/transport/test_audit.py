@@ -16,7 +16,7 @@ from fl_app.transport.wire import Envelope, encode_header
 from infra.cli.audit import verdict
 from infra.cli.main import main
 
-HEADER = encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r"}))
+HEADER = encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r", "outcome": "done"}))
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ def test_a_million_tiny_chunks_end_at_the_first(place: Place) -> None:
 
 
 def test_a_million_acknowledgements_end_at_the_first(place: Place) -> None:
-    place.start_hub().send("site-a", encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r"})), b"")
+    place.start_hub().send(
+        "site-a", encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r", "outcome": "done"})), b""
+    )
     frames = itertools.chain([GREETING], itertools.repeat(b"\x04" + (1).to_bytes(8, "little"), 1_000_000))
     code, reason = place.raw(frames)
     assert code == INVALID

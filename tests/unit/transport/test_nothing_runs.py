@@ -29,6 +29,9 @@ from fl_app.learning.aggregation import FedAvg
 from fl_app.learning.aggregator import GlobalModel, RosterAggregator
 from fl_app.learning.models import LogisticRegression
 from fl_app.rounds.checkpoint import Checkpoints
+from fl_app.rounds.course import Course
+from fl_app.rounds.members import Members, RosterFile
+from fl_app.rounds.ranks import Ranks
 from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
 from fl_app.tracking import open_tracker
@@ -54,12 +57,15 @@ site = authority.issue(root / "site", "site-a")
 args = engine.arguments(dict(config.fedml), rank=0, device="cpu")
 model = GlobalModel(LogisticRegression(10, 2), args, aggregation=FedAvg({{}}))
 aggregator = RosterAggregator(config.roster, "cpu", args, model)
-wire = HubManager(config, own, audit=AuditLog(root, own), declared=aggregator.template)
-rounds = ServerRounds(args, aggregator, config=config, wire=wire, checkpoints=Checkpoints(root / "c"),
-                      fingerprint="f", results=Results(root / "o", new_run=True),
-                      tracker=open_tracker(config, root / "o"), resumed=None)
+ranks = Ranks(root)
+members = Members(config.roster, ranks, RosterFile(root))
+wire = HubManager(config, own, audit=AuditLog(root, own), declared=aggregator.template, ranks=ranks)
+course = Course(config, aggregator, members=members, wire=wire, checkpoints=Checkpoints(root / "c"),
+                fingerprint="f", results=Results(root / "o", new_run=True),
+                tracker=open_tracker(config, root / "o"), found=None)
+rounds = ServerRounds(args, aggregator, ranks=ranks, wire=wire, course=course)
 state = OrderedDict(weight=torch.zeros(2, 10), bias=torch.zeros(2))
-status = Envelope("status", "site-a", "aggregator", {{"client_status": "ONLINE"}})
+status = Envelope("status", "site-a", "aggregator", {{"client_status": "ONLINE", "data_sha256": ""}})
 
 def call(frames):
     files = ("authority", "key", "certificate")
@@ -84,7 +90,7 @@ def everything(update_run, attacks):
 
 loop = threading.Thread(target=rounds.run, daemon=True)
 loop.start()
-everything("another run", [[b"\\x09"]])  # what gRPC and FedML import late, for any message, is imported here
+everything("another", [[b"\\x09"]])  # what gRPC and FedML import late, for any message, is imported here
 attacks = hostile(root)
 seen = []
 WATCHED = ("import", "exec", "compile", "pickle.find_class", "marshal.loads", "code.__new__", "os.system",
@@ -94,10 +100,10 @@ def hear(event, told):
     if watching and event in WATCHED:
         seen.append([event, str(told[0])[:80]])
 sys.addaudithook(hear)
-codes = everything(rounds._book.run, attacks)
+codes = everything(course.book.run, attacks)
 import time
 until = time.monotonic() + 10
-while rounds._book.round < 1 and time.monotonic() < until:
+while course.book.round < 1 and time.monotonic() < until:
     time.sleep(0.01)
 watching = False
 received = list(seen)
@@ -105,7 +111,7 @@ watching = True
 pickle.loads(pickle.dumps(Bomb(root / "control")))
 watching = False
 json.dump({{"codes": codes, "seen": received, "control": [e for e, _ in seen[len(received):]],
-           "round": rounds._book.round, "ran": (root / "ran").exists(),
+           "round": course.book.round, "ran": (root / "ran").exists(),
            "control_ran": (root / "control").exists()}}, sys.stdout)
 sys.stdout.flush()
 os._exit(0)
