@@ -46,6 +46,8 @@ LOCAL_STOP, LOCAL_STOP_NOW, LOCAL_CANCEL = 921, 922, 923
 _log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 5.0
+#: A signal that comes just before the loop begins to wait does not wake it: Python runs handlers between two bytecodes.
+_LONGEST_WAIT = 1.0
 
 
 class Observer(Protocol):
@@ -111,7 +113,8 @@ class QueueManager(BaseCommunicationManager):  # type: ignore[misc]  # FedML is 
             if not self._running:
                 return None
         try:
-            return self._inbox.get(timeout=max(0.0, self._timers[0][0] - now) if self._timers else None)
+            due = self._timers[0][0] - now if self._timers else _LONGEST_WAIT
+            return self._inbox.get(timeout=min(max(0.0, due), _LONGEST_WAIT))
         except Empty:
             return None
 

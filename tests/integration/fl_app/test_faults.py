@@ -114,7 +114,7 @@ def test_a_signal_ends_server_and_clients_in_order_and_the_run_goes_on_later(
     wait_for_round(run, 2)
     for node in ("aggregator", *run.sites):
         run.terminate(node)
-        assert run.exit_code(node, 10) == 130, run.log(node)
+        assert run.exit_code(node, 60) == 130, run.log(node)
         assert "Stopped" in run.log(node)
         assert "Traceback" not in run.log(node)
     run.start_all()

@@ -9,7 +9,7 @@ import pytest
 from fl_app.rounds.selection import Selection
 
 SITES = tuple("abcdefgh")
-SAMPLES = {site: 100 for site in SITES}
+SAMPLES = dict.fromkeys(SITES, 100)
 
 
 def test_all_are_asked_by_default() -> None:
@@ -54,7 +54,7 @@ def test_by_data_size_the_first_of_a_draw_is_in_proportion_to_the_samples() -> N
 
 def test_by_data_size_a_site_of_unknown_size_is_asked() -> None:
     assert Selection("data_size", 0.25).draw(0, SITES, {}) == SITES
-    known = {site: 100 for site in SITES[:-1]}
+    known = dict.fromkeys(SITES[:-1], 100)
     chosen = Selection("data_size", 0.25).draw(0, SITES, known)
     assert "h" in chosen
     assert len(chosen) == 2
