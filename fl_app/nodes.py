@@ -59,6 +59,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     aggregation = call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options)
     model = GlobalModel(_make_model(config, classes), args, aggregation=aggregation)
     aggregator = RosterAggregator(config.roster, device, args, model, folder=make_folder(state))
+    aggregator.prepare(len(config.roster), config.policy.quorum)
     checkpoints = Checkpoints(state / "checkpoints")
     fingerprint = _fingerprint(config)
     found = checkpoints.load(fingerprint)
@@ -115,10 +116,11 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
         train_data=train[_OWN],
         classes=classes,
         check=stop.check,
+        aggregation=call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options),
     )
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
     results = Results(output)
-    guard = EgressGuard(trainer.get_model_params(), node=config.node, samples=samples[_OWN])
+    guard = EgressGuard(trainer.declared, node=config.node, samples=samples[_OWN])
     wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard)
     try:
         stop.tell(wire.post)

@@ -19,6 +19,7 @@ from torch import Tensor
 from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import RunConfig
 from fl_app.learning.aggregator import RosterAggregator
+from fl_app.learning.extra import weights_of
 from fl_app.learning.state import difference
 from fl_app.rounds.book import RoundBook, Rules
 from fl_app.rounds.checkpoint import Checkpoints, Progress
@@ -234,7 +235,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
 
     def _end(self, last: Record) -> None:
         """Write the results, then tell the sites."""
-        digest = self._results.model(self._config, self._model, self._samples)
+        digest = self._results.model(self._config, weights_of(self._model), self._samples)
         seconds = time.time() - self._started_at
         summary = self._results.summary(self._config, run=self._book.run, seconds=seconds, last=last, digest=digest)
         self._tracker.finish(summary)
