@@ -70,6 +70,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     found = checkpoints.load(fingerprint)
     if found:
         aggregator.set_global_model_params(found.state)
+        aggregator.restore(found.kept)
     ranks = Ranks(state)
     members = Members(config.roster, ranks, RosterFile(config_folder))
     results = Results(output, new_run=found is None)
@@ -128,11 +129,12 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
         train_data=train[_OWN],
         classes=classes,
         check=checks,
+        aggregation=call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options),
     )
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
     results = Results(output)
     digest = data_digest(data)
-    guard = EgressGuard(trainer.get_model_params(), node=config.node, samples=samples[_OWN], data_sha256=digest)
+    guard = EgressGuard(trainer.declared, node=config.node, samples=samples[_OWN], data_sha256=digest)
     wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard, state=state)
     try:
         stop.tell(wire.post)

@@ -148,12 +148,16 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
             self.trainer_dist_adapter.test(self.round_idx)
         if self.round_idx < self.num_rounds:
             self._show("training", [])
+            self._trainer.restore_local(self._local_state.load(self._run, task.get("counted")))
             self._ClientMasterManager__train()
         else:
             self._send_evaluation()
 
     def send_model_to_server(self, receive_id: int, weights: OrderedDict[str, Tensor], local_sample_num: int) -> None:
         """Answer a round: the update, and the evaluation of the model that came with the task."""
+        remembered = self._trainer.local_state()
+        if remembered is not None:
+            self._local_state.save(self._run, self.round_idx, remembered)
         evaluated = self._trainer.metrics()
         fitted = {"train_loss": self._trainer.train_loss, "fit_seconds": round(self._trainer.fit_seconds, 6)}
         message = self._answer(MyMessage.MSG_TYPE_C2S_SEND_MODEL_TO_SERVER, {**fitted, **evaluated})

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fl_app.config import RunConfig
 from fl_app.learning.aggregator import RosterAggregator
+from fl_app.learning.extra import weights_of
 from fl_app.rounds.book import RoundBook, Rules, Verdict
 from fl_app.rounds.checkpoint import Checkpoints, Found
 from fl_app.rounds.deadline import Deadline
@@ -101,8 +102,13 @@ class Course:
         return self.book.only_evaluates
 
     def begin(self, desk: Desk) -> None:
-        """Take up the round that the run stands at."""
+        """Take up the round that the run stands at.
+
+        Raises:
+            PluginError: the aggregation does not work with so few sites.
+        """
         self.desk = desk
+        self._tell_aggregation()
         self._adopt(self._aggregator.get_global_model_params())
         self._prepare_round()
 
@@ -165,6 +171,10 @@ class Course:
         self.book.answered(site, metrics, time.monotonic(), samples=samples)
         self.close_if_due()
 
+    def refused(self, site: str, why: str) -> None:
+        """Note that a site's update was not one; the round's record says so."""
+        self._refused[site] = why
+
     def evaluated(self, site: str, metrics: Mapping[str, Any]) -> None:
         """Take a site's evaluation of the final model."""
         self.book.answered(site, metrics, time.monotonic())
@@ -205,14 +215,15 @@ class Course:
         self.desk.send_finish(site, {"run": self.book.run, "outcome": outcome})
 
     def weights(self) -> OrderedDict[str, Tensor]:
-        """Return the global model's weights, without what an algorithm sends beside them."""
-        return self.model
+        """Return the global model's weights, without what an aggregation sends beside them."""
+        return weights_of(self.model)
 
     def save(self) -> None:
         """Make durable where the run stands, on another thread."""
         self._checkpoints.save_later(
             self.ledger.progress(self.book, self._fingerprint),
             self.model,
+            kept=self._aggregator.kept(),
             encoded=self._wire.encoded(self.model),
             before=self._results.sync,
         )
@@ -240,9 +251,10 @@ class Course:
 
     def _close_round(self, now: float, evaluated: Record | None) -> None:
         """Aggregate and send the next round; write about the one before and make this one durable meanwhile."""
-        updates = self._aggregator.updates()
+        updates, unusual = self._aggregator.updates(), self._aggregator.unusual()
         self._adopt(self._aggregator.aggregate()[0])
-        self.ledger.closed(opened_record(self.book, now - (self.book.opened_at or now), updates))
+        record = opened_record(self.book, now - (self.book.opened_at or now), updates, unusual)
+        self.ledger.closed({**record, **({"refused": self._refused} if self._refused else {})})
         self.book.close(now)
         self._prepare_round()
         self._checkpoints.wait()
@@ -259,6 +271,7 @@ class Course:
 
     def _prepare_round(self) -> None:
         self._places = {site: place for place, site in enumerate(self.book.asked)}
+        self._refused: dict[str, str] = {}
         self._aggregator.expect(self.book.asked)
 
     def _send_tasks(self) -> None:
@@ -294,11 +307,19 @@ class Course:
         if not set(self.book.asked) <= asked:  # drawn anew: nobody is left of those that were
             self._prepare_round()
             self._send_tasks()
-        if not members:
+        if members:
+            self._tell_aggregation()
+        else:
             _log.warning("no site is left; the run waits for one")
         self.close_if_due()
         self._arm_deadline()
         self.show_progress()
+
+    def _tell_aggregation(self) -> None:
+        """Let the aggregation refuse a federation that is too small for it."""
+        sites = len(self.book.members)
+        asked = self.book.rules.selection.count(sites)
+        self._aggregator.prepare(sites, min(self.book.rules.quorum or asked, asked))
 
     def _arm_deadline(self) -> None:
         closes_at = self.book.closes_at

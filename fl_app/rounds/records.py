@@ -13,13 +13,16 @@ Record = dict[str, Any]
 _EVALUATED = ("test_samples", "test_loss", "auroc", "auprc")
 
 
-def opened_record(book: RoundBook, seconds: float, updates: Sequence[Update]) -> Record:
+def opened_record(
+    book: RoundBook, seconds: float, updates: Sequence[Update], unusual: Mapping[str, Mapping[str, Any]]
+) -> Record:
     """Return the record of a round that is being closed, its model not evaluated yet.
 
     Args:
         book: of the round; it knows who was asked, and what each site sent with its update.
         seconds: from its opening to its closing.
         updates: those that are aggregated.
+        unusual: site to how its update compares with the others, see :mod:`fl_app.learning.outliers`.
     """
     metrics = book.answers
     return {
@@ -35,6 +38,7 @@ def opened_record(book: RoundBook, seconds: float, updates: Sequence[Update]) ->
                 "train_loss": metrics[update.site].get("train_loss"),
                 **dict.fromkeys(_EVALUATED),
                 "fit_seconds": metrics[update.site].get("fit_seconds"),
+                **unusual.get(update.site, {}),
             }
             for update in updates
         ],

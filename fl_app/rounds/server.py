@@ -102,6 +102,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
         wrong = difference(state, self.aggregator.template)
         if wrong:
             self._wire.refuse(site, f"the update of round {msg_params.get('round')}: {wrong}")
+            self._course.refused(site, wrong)
             return
         samples = msg_params.get(MyMessage.MSG_ARG_KEY_NUM_SAMPLES)
         self._course.updated(site, state, samples, msg_params.get("metrics"))

@@ -25,7 +25,7 @@ def book(round_: int, rounds: int) -> RoundBook:
 
 
 def test_the_federated_metrics_are_means_weighted_by_samples() -> None:
-    opened = opened_record(book(4, 10), 1.5, UPDATES)
+    opened = opened_record(book(4, 10), 1.5, UPDATES, {"b": {"outlier": True}})
     found = evaluated_record(
         opened,
         {
@@ -49,10 +49,11 @@ def test_the_federated_metrics_are_means_weighted_by_samples() -> None:
         "auprc": 0.5,
         "fit_seconds": 0.5,
     }
+    assert found["sites"][1]["outlier"] is True
 
 
 def test_a_site_that_fitted_and_did_not_come_back_has_no_evaluation_and_one_that_came_late_has_no_fit() -> None:
-    found = evaluated_record(opened_record(book(0, 1), 1.0, UPDATES), {"c": {"test_samples": 5, "auroc": 0.7}})
+    found = evaluated_record(opened_record(book(0, 1), 1.0, UPDATES, {}), {"c": {"test_samples": 5, "auroc": 0.7}})
     assert [site["site"] for site in found["sites"]] == ["a", "b", "c"]
     assert found["sites"][0]["auroc"] is None
     assert found["sites"][2]["samples"] == 0
