@@ -156,7 +156,10 @@ class Federation:
         self._processes[node].wait()
 
     def terminate(self, node: str) -> None:
-        self._processes[node].send_signal(signal.SIGTERM)
+        self.signal(node, signal.SIGTERM)
+
+    def signal(self, node: str, number: signal.Signals) -> None:
+        self._processes[node].send_signal(number)
 
     def exit_code(self, node: str, seconds: float = 60.0) -> int:
         try:

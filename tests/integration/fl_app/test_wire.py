@@ -84,9 +84,7 @@ def test_every_message_of_a_run_is_recorded_on_both_sides_with_the_same_digest(
 
 
 def test_certificates_change_while_rounds_go_on_and_a_revoked_site_is_put_out(make_federation: Make) -> None:
-    run = make_federation(
-        ("site-a", "site-b", "site-c"), rounds=300, options={"pause": 0.03}, quorum=2, round_deadline_seconds=1.0
-    )
+    run = make_federation(("site-a", "site-b", "site-c"), rounds=300, options={"pause": 0.03})
     run.start_all()
     wait_until(lambda: run.progress().get("round", 0) >= 2, what="round 2")
     for node in ("site-a", "aggregator", "site-b"):
