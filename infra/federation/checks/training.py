@@ -13,10 +13,14 @@ from infra.federation.registry import Installed
 from infra.federation.source import Path
 from infra.federation.words import did_you_mean, listed
 
+#: Built-in aggregations that leave extremes out, and the fewest updates that they work with.
+ROBUST = ("trimmed_mean", "median")
+ROBUST_FEWEST = 5
+
 
 def check(federation: Federation, installed: Installed) -> list[Finding]:
     """Check plug-ins and policy; ``installed`` names the plug-ins there are."""
-    return [*_plugins(federation, installed), *_policy(federation)]
+    return [*_plugins(federation, installed), *_aggregation(federation), *_policy(federation)]
 
 
 def _plugins(federation: Federation, installed: Installed) -> list[Finding]:
@@ -53,6 +57,40 @@ def _fedml_switches(value: Any, path: Path) -> list[Finding]:
             findings.append(Finding((*path, key), found, allowed, remedy))
         findings += _fedml_switches(inner, (*path, key))
     return findings
+
+
+def _aggregation(federation: Federation) -> list[Finding]:
+    """Check what the built-in aggregations need; they say the same at the nodes, when it is late."""
+    training, policy, sites = federation.training, federation.policy, len(federation.participants)
+    name = training.aggregation.name
+    if name == "scaffold" and training.optimizer != "sgd":
+        return [
+            Finding(
+                ("training", "aggregation"),
+                f"scaffold works with the optimizer sgd; training.optimizer is {training.optimizer}.",
+                "Its controls are mean gradients, worked out from how far plain SGD has gone.",
+                "Set training.optimizer: sgd, with a learning rate for it; or take fedprox, which works with all.",
+                concerns=(("training", "optimizer"),),
+            )
+        ]
+    updates = min(policy.quorum or sites, sites)
+    if name not in ROBUST or updates >= ROBUST_FEWEST:
+        return []
+    by_quorum = sites >= ROBUST_FEWEST
+    found = (
+        f"{name} needs {ROBUST_FEWEST} updates in every round; policy.quorum lets a round close with {updates}."
+        if by_quorum
+        else f"{name} needs at least {ROBUST_FEWEST} participants; there are {sites}."
+    )
+    return [
+        Finding(
+            ("training", "aggregation"),
+            found,
+            "With fewer, next to nothing is left without the extremes: the median of two is their mean.",
+            f"Set policy.quorum to {ROBUST_FEWEST} or more, or leave it out." if by_quorum else "Take fedavg.",
+            concerns=(("policy", "quorum") if by_quorum else ("participants",),),
+        )
+    ]
 
 
 def _policy(federation: Federation) -> list[Finding]:
