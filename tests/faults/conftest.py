@@ -12,8 +12,9 @@ import pytest
 _HELPERS = Path(__file__).parents[1] / "helpers"
 sys.path[:0] = [str(_HELPERS), str(_HELPERS / "plugins")]
 
-import fault_table
-from fault_federation import FaultFederation
+import fault_table  # noqa: E402
+from fault_federation import FaultFederation  # noqa: E402
+from fault_running import Running  # noqa: E402
 
 Make = Callable[..., FaultFederation]
 
@@ -32,6 +33,21 @@ def make_federation(tmp_path: Path) -> Iterator[Make]:
     for federation in made:
         federation.end()
     assert [process for federation in made for process in federation.left_behind()] == []
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = Running(tmp_path_factory.mktemp("running"))
+    yield running
+    running.end()
+    assert running.federation.left_behind() == []
+
+
+@pytest.fixture
+def running(_shared: Running) -> Running:
+    """Return a federation of three that runs well: all have just answered, and every way is free."""
+    _shared.make_well()
+    return _shared
 
 
 @pytest.fixture

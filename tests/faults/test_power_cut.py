@@ -1,4 +1,4 @@
-"""The power goes at any step of a checkpoint: what is found is the state before or the state after, and nothing else."""
+"""The power goes at any step of a checkpoint: what is found is the state before or the one after, nothing else."""
 
 from __future__ import annotations
 

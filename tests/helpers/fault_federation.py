@@ -1,4 +1,4 @@
-"""A federation that is to be harmed: its processes are watched, stopped in a chosen phase, and looked for afterwards."""
+"""A federation that is to be harmed: its processes are watched, met in a chosen phase, and looked for afterwards."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from federate_fault_marks import Marks
-from federate_fault_plugin import MARKS, STRETCH
+from authority import DAY
+from federate_fault_marks import ANYWHERE, Marks
+from federate_fault_plugin import MARKS
 from fl_processes import PLANNED, Federation, wait_until
 
 #: Whether the long form is asked for; the short one is part of all tests.
@@ -63,32 +64,35 @@ class Kill:
 class FaultFederation(Federation):
     """Its nodes run the watched data set, and each site may reach the aggregator by a way of its own."""
 
-    def __init__(
-        self, root: Path, sites: tuple[str, ...] = SITES, *, stretch: float = 0.0, pause: float = 0.0, **settings: Any
-    ) -> None:
+    def __init__(self, root: Path, sites: tuple[str, ...] = SITES, *, pause: float = 0.0, **settings: Any) -> None:
         """Prepare it.
 
         Args:
             root: an empty folder.
             sites: who takes part.
-            stretch: seconds by which each phase of the aggregator is longer, at its beginning and at its end.
             pause: seconds that a batch costs.
             settings: for the run files.
         """
         dataset = {"name": "watched_blobs", "options": {"pause": pause}}
         super().__init__(root, sites, dataset=dataset, **settings)
+        for node in ("aggregator", *sites):  # certificates that outlast a clock that jumps
+            role = "aggregator" if node == "aggregator" else "client"
+            self.authority.issue(root / node / "state" / "tls", node, role=role, since=-9 * DAY, until=9 * DAY)
         self._mark = secrets.token_hex(8)
-        self._stretch = stretch
         self.ways: dict[str, int] = {}
         self.prefixes: dict[str, list[str]] = {}
+        self.traps: dict[str, tuple[str, int, int]] = {}
         self.marks = {node: Marks(root / node / "marks", new=True) for node in ("aggregator", *sites)}
         self.started_at: dict[str, float] = {}
 
     def start(self, *nodes: str) -> None:
         for node in nodes:
-            shift = self.marks[node].clock_shift()
+            clock = self.marks[node]["clock"]
             self.marks[node] = Marks(self.root / node / "marks", new=True)
-            self.marks[node].shift_clock(shift)
+            self.marks[node]["clock"] = clock
+            if node in self.traps:
+                place, from_round, steps = self.traps.pop(node)
+                self.marks[node].arm(place, from_round=from_round, steps=steps)
             self.started_at[node] = time.monotonic()
             super().start(node)
 
@@ -97,7 +101,6 @@ class FaultFederation(Federation):
             **super().environment(node),
             "FEDERATE_ADDRESS_MAP": f"{PLANNED}=127.0.0.1:{self.ways.get(node, self.port)}",
             MARKS: str(self.root / node / "marks"),
-            STRETCH: str(self._stretch),
             _MARK: self._mark,
         }
 
@@ -133,38 +136,44 @@ class FaultFederation(Federation):
         marks = self.marks["aggregator"]
 
         def opened() -> float:
-            if not self.runs("aggregator"):
-                raise AssertionError(f"the aggregator has ended; its log:\n{self.log('aggregator')[-3000:]}")
-            return marks.opened()[0]
+            self._must_run("aggregator")
+            return marks["opened"]
 
         wait_until(opened, seconds=seconds, what="an open round")
-        at, waited = marks.opened()
-        return Resumption(at - self.started_at["aggregator"], waited)
+        return Resumption(marks["opened"] - self.started_at["aggregator"], marks["waited"])
 
-    def kill_inside(self, phase: str, chance: random.Random, seconds: float = 120.0) -> Kill:
-        """Kill the aggregator at a random moment inside a phase, which it is stopped for and looked at first."""
-        marks, until = self.marks["aggregator"], time.monotonic() + seconds
-        while time.monotonic() < until:
-            begun = marks.entries(phase)
-            wait_until(lambda b=begun: marks.entries(phase) > b, seconds=seconds, what=f"the phase {phase}")
-            after = chance.uniform(0.0, max(4 * self._stretch, 0.02))
-            let_pass(after)
-            self.signal("aggregator", signal.SIGSTOP)
-            wait_until(lambda: self._is_stopped("aggregator"), what="a stopped aggregator")
-            inside, round_ = marks.inside(), self.round
-            if phase in inside:
-                self.kill("aggregator")
-                return Kill(phase, sorted(inside), round_, round(after, 4))
-            self.signal("aggregator", signal.SIGCONT)
-        raise AssertionError(f"the aggregator was not met in the phase {phase} in {seconds:g} s")
+    def wait_for_trap(self, place: str, seconds: float = 120.0) -> None:
+        """Wait until the aggregator has come to the step at which it was to be met, and holds there."""
+        marks = self.marks["aggregator"]
+
+        def met() -> bool:
+            self._must_run("aggregator")
+            return marks.is_held() and (place == ANYWHERE or place in marks.inside())
+
+        wait_until(met, seconds=seconds, what=f"the aggregator {place}")
+
+    def kill_in_trap(self, place: str, chance: random.Random) -> Kill:
+        """Kill the aggregator a little after it has come to where it was to be met."""
+        self.wait_for_trap(place)
+        after = chance.uniform(0.0, 0.05)
+        let_pass(after)
+        return self._killed(place, after)
 
     def kill_starting(self, chance: random.Random, longest: float) -> Kill:
         """Kill the aggregator at a random moment before its round is open."""
         after = chance.uniform(0.0, longest)
-        let_pass(max(0.0, self.started_at["aggregator"] + after - time.monotonic()))
-        inside, round_ = self.marks["aggregator"].inside(), self.round
+        let_pass(self.started_at["aggregator"] + after - time.monotonic())
+        return self._killed("starting", after)
+
+    def _killed(self, aimed_at: str, after: float) -> Kill:
+        marks = self.marks["aggregator"]
         self.kill("aggregator")
-        return Kill("starting", sorted(inside) or ["starting"], round_, round(after, 4))
+        inside = marks.inside() if marks["opened"] else ["starting"]
+        return Kill(aimed_at, inside, int(marks["round"]), round(after, 4))
+
+    def _must_run(self, node: str) -> None:
+        if not self.runs(node):
+            raise AssertionError(f"{node} has ended; its log:\n{self.log(node)[-3000:]}")
 
     def left_behind(self) -> list[str]:
         """Return the processes of this federation that are still there, whoever their parent is by now."""
@@ -174,10 +183,6 @@ class FaultFederation(Federation):
                 if process.environ().get(_MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(f"{process.pid} {' '.join(process.cmdline())}")
         return found
-
-    def _is_stopped(self, node: str) -> bool:
-        stat = Path(f"/proc/{self._processes[node].pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] in "TZ"
 
 
 def let_pass(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A few bytes that a process shares with whoever watches it: what it is doing now, and since when the round is open.
+"""A few bytes that a process shares with whoever watches it: what it is doing now, and where it is to be met.
 
 The bytes are a file mapped into memory, so they stay as they were when the process is killed.
 """
@@ -12,17 +12,28 @@ from pathlib import Path
 
 #: What the aggregator may be killed in. A process that is in none of them has not come up yet.
 PHASES = ("waiting", "receiving", "aggregating", "checkpointing", "sending")
+#: A trap in this one is sprung in any.
+ANYWHERE = "anywhere"
 
-_COUNTS = struct.Struct("<II")
-_OPENED = struct.Struct("<dd")
-_OPENED_AT = _COUNTS.size * len(PHASES)
-_CLOCK = struct.Struct("<d")
-_CLOCK_AT = _OPENED_AT + _OPENED.size
-_SIZE = _CLOCK_AT + _CLOCK.size
+_PLACES = (*PHASES, ANYWHERE)
+_FIELDS = {
+    **dict.fromkeys(PHASES, "i"),  # threads that are in it
+    "round": "i",
+    "opened": "d",
+    "waited": "d",
+    "clock": "d",
+    "armed": "i",
+    "place": "i",
+    "from_round": "i",
+    "steps": "i",
+    "held": "i",
+}
+_OFFSETS = {name: 8 * number for number, name in enumerate(_FIELDS)}
+_SIZE = 8 * len(_FIELDS)
 
 
 class Marks:
-    """The shared bytes; written by the process, read by the watcher (the clock's shift: the other way round)."""
+    """The shared bytes."""
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
         """Map the file; ``new`` makes it, with nothing marked."""
@@ -34,44 +45,46 @@ class Marks:
 
     def enter(self, phase: str) -> None:
         """Note that a thread has begun with a phase."""
-        self._add(phase, 1, 1)
+        with self._lock:
+            self[phase] += 1
 
     def leave(self, phase: str) -> None:
         """Note that a thread is done with a phase."""
-        self._add(phase, -1, 0)
-
-    def inside(self) -> frozenset[str]:
-        """Return the phases that threads are in; waiting only if there is nothing else."""
-        found = frozenset(phase for phase in PHASES if self._read(phase)[0])
-        return found - {"waiting"} or found
-
-    def entries(self, phase: str) -> int:
-        """Return how often a phase has begun."""
-        return self._read(phase)[1]
-
-    def open_round(self, at: float, kept_waiting: float) -> None:
-        """Note the monotonic second at which the first round opened, and how long the machine had no core for us."""
-        if not self.opened()[0]:
-            _OPENED.pack_into(self._map, _OPENED_AT, at, kept_waiting)
-
-    def opened(self) -> tuple[float, float]:
-        """Return what :meth:`open_round` noted; zeros before."""
-        at, waited = _OPENED.unpack_from(self._map, _OPENED_AT)
-        return at, waited
-
-    def shift_clock(self, seconds: float) -> None:
-        """Have the process's wall clock be wrong by so much."""
-        _CLOCK.pack_into(self._map, _CLOCK_AT, seconds)
-
-    def clock_shift(self) -> float:
-        """Return by how much the process's wall clock is to be wrong."""
-        return float(_CLOCK.unpack_from(self._map, _CLOCK_AT)[0])
-
-    def _add(self, phase: str, threads: int, entries: int) -> None:
         with self._lock:
-            inside, begun = self._read(phase)
-            _COUNTS.pack_into(self._map, PHASES.index(phase) * _COUNTS.size, inside + threads, begun + entries)
+            self[phase] -= 1
 
-    def _read(self, phase: str) -> tuple[int, int]:
-        inside, begun = _COUNTS.unpack_from(self._map, PHASES.index(phase) * _COUNTS.size)
-        return inside, begun
+    def inside(self) -> list[str]:
+        """Return the phases that threads are in; waiting only if there is nothing else."""
+        found = [phase for phase in PHASES if self[phase] > 0]
+        return [phase for phase in found if phase != "waiting"] or found
+
+    def arm(self, place: str, *, from_round: int, steps: int) -> None:
+        """Have the process stop for ever at a step of a phase: after so many others, not before this round is open."""
+        self["place"], self["from_round"], self["steps"] = _PLACES.index(place), from_round, steps
+        self["armed"] = 1
+
+    def is_held(self) -> bool:
+        """Say whether a thread of the process has stopped where it was to be met."""
+        return bool(self["held"])
+
+    def springs(self, phase: str) -> bool:
+        """Say whether the thread that is at a step of a phase is to stop there."""
+        with self._lock:
+            if not self["armed"] or not self["opened"] or self["round"] < self["from_round"]:
+                return False
+            if _PLACES[int(self["place"])] not in (phase, ANYWHERE):
+                return False
+            self["steps"] -= 1
+            if self["steps"] >= 0:
+                return False
+            self["armed"], self["held"] = 0, 1
+            return True
+
+    def __getitem__(self, name: str) -> float:
+        """Return a field."""
+        found: float = struct.unpack_from(_FIELDS[name], self._map, _OFFSETS[name])[0]
+        return found
+
+    def __setitem__(self, name: str, value: float) -> None:
+        """Set a field."""
+        struct.pack_into(_FIELDS[name], self._map, _OFFSETS[name], value)

@@ -1,8 +1,8 @@
 """The data set ``watched_blobs``: the blobs of the other test plug-in, and a process that can be watched from outside.
 
-An aggregator or site that loads it marks in a shared file which phase of the round it is in, takes a little longer over
-each, so that it can be hit there, and believes in a wall clock that the test may shift. What is wrapped is named once,
-in :data:`WRAPPED`; a name that is not there any more is an error at once.
+A node that loads it believes in a wall clock that the test may shift. An aggregator also marks in a shared file which
+phase of the round it is in, and stops at a step of one if a trap is set there, so that it can be killed just then. What
+is wrapped is named once, in :data:`WRAPPED`; a name that is not there any more is an error at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from federate_test_plugins import blobs
 from fl_app.plugins import DatasetSpec, NineParts
 
 MARKS = "FAULTS_MARKS"
-STRETCH = "FAULTS_STRETCH"
 
 #: Phase to the functions that are all of it, and call none of another phase.
 WRAPPED = {
@@ -38,34 +37,41 @@ WRAPPED = {
     "sending": ["fl_app.transport.managers:HubManager.send_message"],
 }
 FRAMES_SENT = "fl_app.transport.session:letter_frames"
-OPENS = "fl_app.rounds.book:RoundBook.joined"
+OPENING = ("fl_app.rounds.book:RoundBook.joined", "fl_app.rounds.book:RoundBook.advance")
 
-_inside = threading.local()
+_thread = threading.local()
 
 
 def watched_blobs(spec: DatasetSpec) -> NineParts:
     """Return the site's clouds, and begin to be watched if the environment says so."""
-    if os.environ.get(MARKS) and not hasattr(watched_blobs, "marks"):
-        watched_blobs.marks = Marks(Path(os.environ[MARKS]))  # type: ignore[attr-defined]
-        shift_clocks(watched_blobs.marks)  # type: ignore[attr-defined]
+    if os.environ.get(MARKS):
+        marks = Marks(Path(os.environ[MARKS]))
+        shift_clocks(marks)
         if spec.data_dir is None:
-            watch(watched_blobs.marks, float(os.environ.get(STRETCH, "0")))  # type: ignore[attr-defined]
+            watch(marks)
     return blobs(spec)
 
 
-def watch(marks: Marks, stretch: float) -> None:
-    """Mark the phases, each at least twice ``stretch`` seconds long, and every step of a checkpoint likewise."""
+def watch(marks: Marks) -> None:
+    """Mark the phases, and stop at a step of one if a trap is set."""
     for phase, names in WRAPPED.items():
         for name in names:
-            owner, last = find(name)
-            pause = 0.0 if phase == "waiting" else stretch
-            setattr(owner, last, _marked(getattr(owner, last), marks, phase, pause))
-    owner, last = find(FRAMES_SENT)
-    setattr(owner, last, _marked_steps(getattr(owner, last), marks, "sending"))
-    owner, last = find(OPENS)
-    setattr(owner, last, _noting_opening(getattr(owner, last), marks))
+            wrap(name, lambda function, phase=phase: _marked(function, marks, phase))
+    wrap(FRAMES_SENT, lambda function: _marked_frames(function, marks))
+    for name in OPENING:
+        wrap(name, lambda function: _noting_the_round(function, marks))
     for step in ("fsync", "replace", "unlink"):
-        setattr(os, step, _slow_in_checkpoint(getattr(os, step), stretch))
+        setattr(os, step, _step_of_checkpoint(getattr(os, step), marks))
+
+
+def wrap(name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put what ``make`` returns in the place of a function.
+
+    Raises:
+        RuntimeError: the function is not there.
+    """
+    owner, last = find(name)
+    setattr(owner, last, make(getattr(owner, last)))
 
 
 def find(name: str) -> tuple[Any, str]:
@@ -85,9 +91,9 @@ def find(name: str) -> tuple[Any, str]:
 
 
 def shift_clocks(marks: Marks) -> None:
-    """Have time.time and the datetimes of the application be wrong by what the marks say."""
+    """Have time.time, and what certificates are held against, be wrong by what the marks say."""
     real = time.time
-    time.time = lambda: real() + marks.clock_shift()
+    time.time = lambda: real() + marks["clock"]
 
     class Shifted(datetime.datetime):
         @classmethod
@@ -98,61 +104,72 @@ def shift_clocks(marks: Marks) -> None:
         def __getattr__(self, name: str) -> Any:
             return Shifted if name == "datetime" else getattr(datetime, name)
 
-    owner, _ = find("fl_app.transport.identity:objection")
-    owner.datetime = Module()
+    importlib.import_module(find("fl_app.transport.identity:objection")[0].__name__).datetime = Module()  # type: ignore[attr-defined]
 
 
-def _marked(function: Callable[..., Any], marks: Marks, phase: str, pause: float) -> Callable[..., Any]:
+def _step(marks: Marks, phase: str) -> None:
+    if marks.springs(phase):
+        while True:
+            time.sleep(60)
+
+
+def _marked(function: Callable[..., Any], marks: Marks, phase: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        before, _inside.phase = getattr(_inside, "phase", None), phase
+        before, _thread.phase = getattr(_thread, "phase", None), phase
         marks.enter(phase)
         try:
-            time.sleep(pause)
+            _step(marks, phase)
             found = function(*args, **kwargs)
-            time.sleep(pause)
+            _step(marks, phase)
             return found
         finally:
             marks.leave(phase)
-            _inside.phase = before
+            _thread.phase = before
 
     return run
 
 
-def _marked_steps(function: Callable[..., Iterator[bytes]], marks: Marks, phase: str) -> Callable[..., Iterator[bytes]]:
+def _marked_frames(function: Callable[..., Iterator[bytes]], marks: Marks) -> Callable[..., Iterator[bytes]]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Iterator[bytes]:
-        for step in function(*args, **kwargs):
-            marks.enter(phase)
+        for frame in function(*args, **kwargs):
+            marks.enter("sending")
             try:
-                yield step
+                _step(marks, "sending")
+                yield frame
             finally:
-                marks.leave(phase)
+                marks.leave("sending")
 
     return run
 
 
-def _noting_opening(function: Callable[..., Any], marks: Marks) -> Callable[..., Any]:
+def _noting_the_round(function: Callable[..., Any], marks: Marks) -> Callable[..., Any]:
+    """Note which round is open, when the first one was, and how long the machine had had no core for this process."""
+
     @functools.wraps(function)
     def run(book: Any, *args: Any) -> Any:
         found = function(book, *args)
         if book.opened_at is not None:
-            waited = Path(f"/proc/self/task/{os.getpid()}/schedstat")
-            waited_ns = int(waited.read_text().split()[1]) if waited.exists() else 0
-            marks.open_round(time.monotonic(), waited_ns / 1e9)
+            marks["round"] = book.round
+            if not marks["opened"]:
+                waits = Path(f"/proc/self/task/{os.getpid()}/schedstat")
+                marks["waited"] = int(waits.read_text().split()[1]) / 1e9 if waits.exists() else 0.0
+                marks["opened"] = time.monotonic()
         return found
 
     return run
 
 
-def _slow_in_checkpoint(function: Callable[..., Any], pause: float) -> Callable[..., Any]:
+def _step_of_checkpoint(function: Callable[..., Any], marks: Marks) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if getattr(_inside, "phase", None) != "checkpointing":
-            return function(*args, **kwargs)
-        time.sleep(pause)
+        is_one = getattr(_thread, "phase", None) == "checkpointing"
+        if is_one:
+            _step(marks, "checkpointing")
         found = function(*args, **kwargs)
-        time.sleep(pause)
+        if is_one:
+            _step(marks, "checkpointing")
         return found
 
     return run
