@@ -12,10 +12,12 @@ from pathlib import Path
 
 #: What the aggregator may be killed in. A process that is in none of them has not come up yet.
 PHASES = ("waiting", "receiving", "aggregating", "checkpointing", "sending")
+#: After the last round, when all is written and everybody has been told.
+ENDING = "ending"
 #: A trap in this one is sprung in any.
 ANYWHERE = "anywhere"
 
-_PLACES = (*PHASES, ANYWHERE)
+_PLACES = (*PHASES, ENDING, ANYWHERE)
 _FIELDS = {
     **dict.fromkeys(PHASES, "i"),  # threads that are in it
     "round": "i",
@@ -55,7 +57,7 @@ class Marks:
 
     def inside(self) -> list[str]:
         """Return the phases that threads are in; waiting only if there is nothing else."""
-        found = [phase for phase in PHASES if self[phase] > 0]
+        found = [phase for phase in (*PHASES, ENDING) if self[phase] > 0]
         return [phase for phase in found if phase != "waiting"] or found
 
     def arm(self, place: str, *, from_round: int, steps: int) -> None:

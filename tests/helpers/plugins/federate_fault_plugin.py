@@ -35,6 +35,7 @@ WRAPPED = {
     "aggregating": ["fl_app.learning.aggregator:RosterAggregator.aggregate"],
     "checkpointing": ["fl_app.rounds.checkpoint:Checkpoints.save"],
     "sending": ["fl_app.transport.managers:HubManager.send_message"],
+    "ending": ["fl_app.transport.managers:HubManager.close"],
 }
 FRAMES_SENT = "fl_app.transport.session:letter_frames"
 OPENING = ("fl_app.rounds.book:RoundBook.joined", "fl_app.rounds.book:RoundBook.advance")
