@@ -55,3 +55,28 @@ def test_a_disk_that_is_full_when_a_checkpoint_is_due(make_federation: Make, tel
         "the server ends with 2, file and remedy named; with space again it resumes to the same model",
         seconds=resumed.seconds,
     )
+
+
+@pytest.mark.parametrize("node", ["aggregator", "site-a"])
+def test_a_disk_that_is_full_when_a_message_is_to_be_recorded(make_federation: Make, tell: Tell, node: str) -> None:
+    run = make_federation(rounds=10_000, pause=0.05, quorum=2, round_deadline_seconds=2.0)
+    disk = disk_over(run.state(node), kib=256)
+    run.prefixes[node] = disk.prefix
+    run.start_all()
+    wait_until(lambda: run.round >= 2, seconds=120, what="round 2")
+    disk.fill()
+    assert run.exit_code(node, 60) == 2, run.log(node)
+    assert "Traceback" not in run.log(node)
+    assert "No space left on device" in run.log(node) or "cannot be written whole" in run.log(node)
+    assert "Free space" in run.log(node)
+    disk.free()
+    run.start(node)
+    began = run.round
+    wait_until(
+        lambda: any(record["round"] > began and node in (*record["answered"], "aggregator") for record in run.rounds()),
+        seconds=120,
+        what=f"a round with {node} again",
+    )
+    run.end()
+    disk.close()
+    tell(f"full disk when {node} is to record a message", "it ends with 2 and says so; with space again it is back")

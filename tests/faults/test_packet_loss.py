@@ -36,7 +36,8 @@ def why_not() -> str | None:
 
 def over_a_cable(folder: Path, loss: float) -> dict[str, Any]:
     command = [*_UNSHARE, sys.executable, str(SCRIPT), str(folder), str(loss), str(ROUNDS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    here = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=here, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

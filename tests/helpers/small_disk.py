@@ -47,16 +47,15 @@ class SmallDisk:
     def prefix(self) -> list[str]:
         """The beginning of a command that is to see the disk."""
         user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
-        return ["nsenter", "-t", str(self._holder.pid), *user, "-m", "--"]
+        return ["nsenter", "-t", str(self._holder.pid), *user, "-m", "-w", "--"]
 
     def fill(self) -> None:
         """Leave not a byte free."""
         size = shutil.disk_usage(self.folder).free
-        with (self.folder / _FILLER).open("wb") as file:
+        with (self.folder / _FILLER).open("wb", buffering=0) as file:
             while size:
                 try:
                     file.write(bytes(size))
-                    file.flush()
                 except OSError:
                     size //= 2
 

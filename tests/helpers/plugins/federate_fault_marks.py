@@ -19,7 +19,7 @@ ANYWHERE = "anywhere"
 
 _PLACES = (*PHASES, ENDING, ANYWHERE)
 _FIELDS = {
-    **dict.fromkeys(PHASES, "i"),  # threads that are in it
+    **dict.fromkeys((*PHASES, ENDING), "i"),  # threads that are in it
     "round": "i",
     "opened": "d",
     "waited": "d",
