@@ -132,18 +132,26 @@ class Federation:
 
     def start(self, *nodes: str) -> None:
         for node in nodes:
-            home = self.root / node
-            environment = {
-                **{k: v for k, v in os.environ.items() if not k.startswith("FEDERATE_")},
-                "PYTHONPATH": str(PLUGINS),
-                "FEDERATE_ADDRESS_MAP": f"{PLANNED}=127.0.0.1:{self.port}",
-                "FEDERATE_THREADS": "1",
-            }
-            command = [sys.executable, "-m", "fl_app", "server" if node == "aggregator" else "client"]
-            for folder in ("config", "data", "state", "output"):
-                command += [f"--{folder}", str(home / folder)]
-            with (home / "log").open("ab") as log:
-                self._processes[node] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("FEDERATE_")}
+            environment |= self.environment(node)
+            with (self.root / node / "log").open("ab") as log:
+                self._processes[node] = subprocess.Popen(self.command(node), stdout=log, stderr=log, env=environment)
+
+    def environment(self, node: str) -> dict[str, str]:
+        """Return what a node's process finds in its environment beside this process's own."""
+        del node
+        return {
+            "PYTHONPATH": str(PLUGINS),
+            "FEDERATE_ADDRESS_MAP": f"{PLANNED}=127.0.0.1:{self.port}",
+            "FEDERATE_THREADS": "1",
+        }
+
+    def command(self, node: str) -> list[str]:
+        """Return the command that runs a node."""
+        command = [sys.executable, "-m", "fl_app", "server" if node == "aggregator" else "client"]
+        for folder in ("config", "data", "state", "output"):
+            command += [f"--{folder}", str(self.root / node / folder)]
+        return command
 
     def start_all(self) -> None:
         self.start(*self.sites, "aggregator")
