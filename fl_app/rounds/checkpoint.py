@@ -6,7 +6,6 @@ of the weights followed by the line of JSON: the weights are hashed for the wire
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from torch import Tensor
 from fl_app.errors import StateError
 from fl_app.rounds.files import make_folder, write_atomically
 from fl_app.transport import tensors as tensors_
+from fl_app.transport.hashing import BodyHash
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer, buffer
 
@@ -67,7 +67,7 @@ class Checkpoints:
         progress: Progress,
         state: OrderedDict[str, Tensor],
         *,
-        encoded: tuple[Buffer, hashlib._Hash] | None = None,
+        encoded: tuple[Buffer, BodyHash] | None = None,
     ) -> None:
         """Write where the run stands, and forget all but the last two.
 
@@ -82,10 +82,10 @@ class Checkpoints:
         told = json.dumps({**asdict(progress), "tensors": list(state)}, allow_nan=False).encode()
         if encoded is None:
             made = tensors_.encode(state)
-            encoded = made, hashlib.sha256(made)
+            encoded = made, BodyHash(made)
         body, hashed = encoded
         name = f"{progress.next_round + progress.finished:08d}.checkpoint"
-        write_atomically(self._folder / name, [_MARK + _digest(hashed, told) + b"\n" + told + b"\n", body])
+        write_atomically(self._folder / name, [_MARK + hashed.with_header(told).encode() + b"\n" + told + b"\n", body])
         for old in self._files()[:-_KEPT]:
             old.unlink(missing_ok=True)
 
@@ -94,7 +94,7 @@ class Checkpoints:
         progress: Progress,
         state: OrderedDict[str, Tensor],
         *,
-        encoded: tuple[Buffer, hashlib._Hash],
+        encoded: tuple[Buffer, BodyHash],
         before: Callable[[], None],
     ) -> None:
         """Do as :meth:`save` on another thread, after the last one is done; ``before`` is called first, there.
@@ -157,12 +157,6 @@ class Checkpoints:
         return sorted(self._folder.glob("*.checkpoint"))
 
 
-def _digest(hashed: hashlib._Hash, told: bytes) -> bytes:
-    whole = hashed.copy()
-    whole.update(told)
-    return whole.hexdigest().encode()
-
-
 def _read(path: Path) -> tuple[Progress, OrderedDict[str, Tensor]]:
     try:
         with path.open("rb") as file:
@@ -171,7 +165,7 @@ def _read(path: Path) -> tuple[Progress, OrderedDict[str, Tensor]]:
             file.readinto(weights)
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
-    if first != _MARK + _digest(hashlib.sha256(weights), told):
+    if first != _MARK + BodyHash(weights).with_header(told).encode():
         raise StateError(f"{path} is damaged: its checksum does not hold")
     try:
         facts = json.loads(told)
