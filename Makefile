@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
-	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire fuzz constraints clean
+	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers fuzz constraints clean
 
 PYTHON ?= python3
 CDK_VERSION := 2.1148.1
@@ -94,7 +94,7 @@ local-up: $(READY) ## Start AWS on loopback and the twin
 local-down: $(READY) ## End them, with all that is deployed into them
 	$(BIN)/federate local down
 
-bench-deploy bench-accuracy bench-eicu bench-training bench-wire: bench-%: $(READY)
+bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers: bench-%: $(READY)
 	$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
 bench-deploy: ## Measure synth, deployment and teardown
@@ -102,6 +102,7 @@ bench-accuracy: ## Measure federated against pooled and local-only models
 bench-eicu: ## Measure reading eICU
 bench-training: ## Measure rounds
 bench-wire: ## Measure the wire against bare streams
+bench-peers: ## The same job on NVIDIA FLARE, Flower, stock FedML and here, each in an environment of its own
 
 FUZZ_SECONDS ?= 60
 fuzz: $(READY) ## Fuzz what reads the network, half the time each with hypothesis and atheris (FUZZ_SECONDS=60)
