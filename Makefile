@@ -8,7 +8,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
-	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire faults fuzz constraints clean
+	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers \
+	faults fuzz constraints clean
 
 PYTHON ?= python3
 CDK_VERSION := 2.1148.1
@@ -94,7 +95,7 @@ local-up: $(READY) ## Start AWS on loopback and the twin
 local-down: $(READY) ## End them, with all that is deployed into them
 	$(BIN)/federate local down
 
-bench-deploy bench-accuracy bench-eicu bench-training bench-wire: bench-%: $(READY)
+bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers: bench-%: $(READY)
 	$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
 bench-deploy: ## Measure synth, deployment and teardown
@@ -102,6 +103,7 @@ bench-accuracy: ## Measure federated against pooled and local-only models
 bench-eicu: ## Measure reading eICU
 bench-training: ## Measure rounds
 bench-wire: ## Measure the wire against bare streams
+bench-peers: ## The same job on NVIDIA FLARE, Flower, stock FedML and here, each in an environment of its own
 
 faults: $(READY) ## Kill, cut, freeze and fill things; a table of fault, outcome and time at the end, also in build/faults
 	FAULTS=full $(BIN)/python -m pytest -q tests/faults $(ARGS)

@@ -68,7 +68,7 @@ class MeanFold:
         for name, declared in self._form.items():
             is_first = name not in self._sums
             if is_first:
-                self._sums[name] = torch.empty(declared.shape, dtype=torch.float64)
+                self._sums[name] = _sum_of(declared)
             total, added = self._sums[name].view(-1), update.state[name].reshape(-1)
             for start in range(0, total.numel(), _BLOCK):
                 part = slice(start, start + _BLOCK)
@@ -92,6 +92,14 @@ class MeanFold:
             mean[name] = narrow.view(declared.shape)
         self._samples = 0
         return mean
+
+
+def _sum_of(declared: Tensor) -> Tensor:
+    """Return memory for a sum that was another round's before."""
+    if not declared.numel():
+        return torch.empty(declared.shape, dtype=torch.float64)
+    memory = buffer(declared.numel() * torch.float64.itemsize)
+    return torch.frombuffer(memory, dtype=torch.float64).view(declared.shape)
 
 
 class InRosterOrder:

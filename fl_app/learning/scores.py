@@ -90,7 +90,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 def _recalibrated(logit: Tensor, truth: Tensor) -> tuple[float | None, float | None]:
     """Return intercept and slope of the outcome's logistic regression on the logit, by Newton's method."""
-    if truth.min() == truth.max() or logit.min() == logit.max():
+    if truth.min() == truth.max() or logit.min() == logit.max() or _separates(logit, truth > 0):
         return None, None
     inputs = torch.stack([torch.ones_like(logit), logit], 1)
     found = torch.zeros(2, dtype=torch.float64)
@@ -101,8 +101,17 @@ def _recalibrated(logit: Tensor, truth: Tensor) -> tuple[float | None, float | N
         if failed or not torch.isfinite(step).all():
             return None, None
         found = found + step
-        if float(found.abs().max()) > _LARGEST:  # separated outcomes: it runs off
+        if float(found.abs().max()) > _LARGEST:  # all but separated outcomes: it runs off
             return None, None
         if float(step.abs().max()) < 1e-10:
             return float(found[0]), float(found[1])
     return None, None
+
+
+def _separates(logit: Tensor, positive: Tensor) -> bool:
+    """Say whether a threshold tells the outcomes apart: then no finite slope is the likeliest.
+
+    Source: Albert and Anderson, Biometrika 71 (1984).
+    """
+    low, high = logit[~positive], logit[positive]
+    return bool(low.max() <= high.min() or high.max() <= low.min())

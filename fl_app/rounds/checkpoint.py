@@ -1,8 +1,8 @@
 """The aggregator's memory of a run: one file a round, whole, checksummed and durable, the last few kept.
 
 A file is a line with a mark and a SHA-256, a line of JSON, the global state as safetensors, and what the aggregation
-keeps for itself likewise. The SHA-256 is that of the global state, which is hashed for the wire already, then the rest
-and the line of JSON.
+keeps for itself likewise. The SHA-256 is that of the global state, which is hashed for the wire already, then the
+SHA-256 of the rest and the line of JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 from fl_app.errors import StateError
 from fl_app.rounds.files import make_folder, write_atomically
 from fl_app.transport import tensors as tensors_
+from fl_app.transport.hashing import BodyHash
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer, buffer
 
@@ -93,7 +94,7 @@ class Checkpoints:
         state: OrderedDict[str, Tensor],
         *,
         kept: Mapping[str, Tensor] | None = None,
-        encoded: tuple[Buffer, hashlib._Hash] | None = None,
+        encoded: tuple[Buffer, BodyHash] | None = None,
     ) -> None:
         """Write where the run stands, and forget all but the last few.
 
@@ -108,7 +109,7 @@ class Checkpoints:
         """
         if encoded is None:
             made = tensors_.encode(state)
-            encoded = made, hashlib.sha256(made)
+            encoded = made, BodyHash(made)
         body, hashed = encoded
         rest = tensors_.encode(kept) if kept else b""
         described = {"tensors": list(state), "bytes": len(body), "kept": list(kept or ())}
@@ -125,7 +126,7 @@ class Checkpoints:
         state: OrderedDict[str, Tensor],
         *,
         kept: Mapping[str, Tensor] | None = None,
-        encoded: tuple[Buffer, hashlib._Hash],
+        encoded: tuple[Buffer, BodyHash],
         before: Callable[[], None],
     ) -> None:
         """Do as :meth:`save` on another thread, after the last one is done; ``before`` is called first, there.
@@ -188,11 +189,8 @@ class Checkpoints:
         return sorted(self._folder.glob("*.checkpoint"))
 
 
-def _digest(hashed: hashlib._Hash, rest: Buffer, told: bytes) -> bytes:
-    whole = hashed.copy()
-    whole.update(rest)
-    whole.update(told)
-    return whole.hexdigest().encode()
+def _digest(body: BodyHash, rest: Buffer, told: bytes) -> bytes:
+    return body.with_header(hashlib.sha256(rest).digest() + told).encode()
 
 
 def _read(path: Path) -> Found:
@@ -205,7 +203,7 @@ def _read(path: Path) -> Found:
             rest = bytearray(file.read())
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
-    if first != _MARK + _digest(hashlib.sha256(body), rest, told):
+    if first != _MARK + _digest(BodyHash(body), rest, told):
         raise StateError(f"{path} is damaged: its checksum does not hold")
     try:
         facts = json.loads(told)

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 import struct
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fl_app.transport.hashing import BodyHash
 from fl_app.transport.json_text import WireError, parse_json
 from fl_app.transport.memory import Buffer, buffer
 from fl_app.transport.wire import HEADER_LIMIT, VERSION
@@ -64,20 +64,13 @@ class Letter:
         number: counted from 1 within a session.
         header: see :mod:`fl_app.transport.wire`.
         body: the tensors, or nothing.
-        hashed: SHA-256 as it stands after the body, where that is known: one body goes to many sites.
+        hashed: the body's SHA-256, where somebody works it out already: one body goes to many sites.
     """
 
     number: int
     header: bytes
     body: Buffer
-    hashed: hashlib._Hash | None = field(default=None, compare=False)
-
-
-def digest(header: bytes, hashed: hashlib._Hash) -> str:
-    """Return the SHA-256 of a body followed by its header."""
-    whole = hashed.copy()
-    whole.update(header)
-    return whole.hexdigest()
+    hashed: BodyHash | None = field(default=None, compare=False)
 
 
 def hello_frame(hello: Hello) -> bytes:
@@ -98,18 +91,13 @@ def ack_frame(number: int) -> bytes:
     return _ACK + _ACK_FORM.pack(number)
 
 
-def letter_frames(letter: Letter, hashed: hashlib._Hash | None = None) -> Iterator[bytes]:
-    """Cut a message into frames; ``hashed`` is fed with each part of the body before its frame is yielded."""
+def letter_frames(letter: Letter) -> Iterator[bytes]:
+    """Cut a message into frames."""
     body = memoryview(letter.body)
     lengths = _HEAD_FORM.pack(letter.number, len(letter.header), len(body))
-    if hashed:
-        hashed.update(body[:CHUNK])
     yield b"".join((_HEAD, lengths, letter.header, body[:CHUNK]))
     for start in range(CHUNK, len(body), CHUNK):
-        part = body[start : start + CHUNK]
-        if hashed:
-            hashed.update(part)
-        yield _BODY + part
+        yield _BODY + body[start : start + CHUNK]
 
 
 def frame_count(letter: Letter) -> int:
@@ -123,7 +111,7 @@ class Assembler:
     def __init__(self, limit: int, *, hashes: bool = False) -> None:
         """Take bodies of at most ``limit`` bytes, and hash them as they come if asked to."""
         self._limit, self._hashes = limit, hashes
-        self._hashed: hashlib._Hash | None = None
+        self._hashed: BodyHash | None = None
         self._began = 0.0
         self._open: tuple[int, bytes, int] | None = None
         self._body: bytearray | mmap.mmap = bytearray()
@@ -180,7 +168,7 @@ class Assembler:
         self._body, self._filled = buffer(body_length), len(payload) - start
         self._body[: self._filled] = payload[start:]
         self._began = time.monotonic()
-        self._hashed = hashlib.sha256(payload[start:]) if self._hashes else None
+        self._hashed = BodyHash(self._body, self._filled) if self._hashes else None
         return self._complete()
 
     def _continue(self, payload: memoryview) -> Letter | None:
@@ -191,7 +179,7 @@ class Assembler:
         self._body[self._filled : self._filled + len(payload)] = payload
         self._filled += len(payload)
         if self._hashed:
-            self._hashed.update(payload)
+            self._hashed.filled(self._filled)
         return self._complete()
 
     def _complete(self) -> Letter | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -18,7 +17,8 @@ from fl_app.errors import ConfigError, IdentityError
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Compression, packed_limit
 from fl_app.transport.events import Deliver, Expelled, Joined, Left, Received, Returned
-from fl_app.transport.frames import Ack, Assembler, Hello, Letter, digest
+from fl_app.transport.frames import Ack, Assembler, Hello, Letter
+from fl_app.transport.hashing import BodyHash
 from fl_app.transport.identity import Credentials, is_revoked, objection, peer_of
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer
@@ -172,14 +172,14 @@ class Hub:
             if is_revoked(stream.certificate, credentials):
                 self._deliver(Expelled(stream.site))
 
-    def send(self, site: str, header: bytes, body: Buffer, *, hashed: hashlib._Hash | None = None) -> None:
+    def send(self, site: str, header: bytes, body: Buffer, *, hashed: BodyHash | None = None) -> None:
         """Queue a message for a site; it takes the place of what the site has not received yet.
 
         Args:
             site: the receiver.
             header: see :mod:`fl_app.transport.wire`.
             body: the tensors, or nothing.
-            hashed: SHA-256 after the body, if the caller has it.
+            hashed: the body's SHA-256, if the caller has it.
         """
         self._sessions[site].put(header, body, supersede=True, hashed=hashed)
 
@@ -381,7 +381,7 @@ class Hub:
             Refusal: it claims another sender.
         """
         if self._audit and letter.hashed:
-            self._audit.received(stream.site, letter.header, len(letter.body), digest(letter.header, letter.hashed))
+            self._audit.received(stream.site, letter.header, len(letter.body), letter.hashed.with_header(letter.header))
         received, queued = self._sessions[stream.site].counts
         if letter.number > received + 1:
             raise WireError(f"message {letter.number} comes after message {received}")

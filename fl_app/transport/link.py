@@ -16,7 +16,7 @@ from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Compression, packed_limit
 from fl_app.transport.diagnosis import diagnose
 from fl_app.transport.events import Deliver, Failed, Joined, Left, Received, Returned
-from fl_app.transport.frames import Ack, Assembler, Hello, Letter, digest
+from fl_app.transport.frames import Ack, Assembler, Hello, Letter
 from fl_app.transport.identity import Credentials
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer
@@ -184,7 +184,7 @@ class Link:
 
     def _receive(self, writer: StreamWriter, letter: Letter) -> None:
         if self._audit and letter.hashed:
-            self._audit.received(AGGREGATOR, letter.header, len(letter.body), digest(letter.header, letter.hashed))
+            self._audit.received(AGGREGATOR, letter.header, len(letter.body), letter.hashed.with_header(letter.header))
         if self._session.is_new(letter.number):
             envelope = decode(letter.header, letter.body, compression=self._compression, limit=self._limit)
             self._deliver(Received(envelope))

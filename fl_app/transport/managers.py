@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import itertools
 import logging
@@ -25,6 +24,7 @@ from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Feedback, is_half, lengthen, pack
 from fl_app.transport.events import Event, Expelled, Failed, Joined, Left, Local, Received, Returned
 from fl_app.transport.guard import EgressGuard
+from fl_app.transport.hashing import BodyHash
 from fl_app.transport.hub import Hub
 from fl_app.transport.identity import Credentials
 from fl_app.transport.json_text import WireError
@@ -162,9 +162,9 @@ class HubManager(QueueManager):
         """
         super().__init__()
         self._ranks = ranks
-        self._encoded: tuple[Mapping[str, Tensor], Buffer, hashlib._Hash] | None = None
+        self._encoded: tuple[Mapping[str, Tensor], Buffer, BodyHash] | None = None
         self._audit, self._compression = audit, config.compression
-        self._packed: tuple[Buffer, Buffer, hashlib._Hash] | None = None
+        self._packed: tuple[Buffer, Buffer, BodyHash] | None = None
         self.hub = Hub(
             listen=real_address(config.aggregator),
             credentials=credentials,
@@ -214,7 +214,7 @@ class HubManager(QueueManager):
         self._audit.renew(credentials)
         self.hub.renew(credentials)
 
-    def _body(self, tensors: Mapping[str, Tensor] | None) -> tuple[Buffer, hashlib._Hash | None]:
+    def _body(self, tensors: Mapping[str, Tensor] | None) -> tuple[Buffer, BodyHash | None]:
         """Encode and hash a model once for all the sites that get the same object."""
         if tensors is None:
             return b"", None
@@ -223,21 +223,21 @@ class HubManager(QueueManager):
             return body, hashed
         if self._packed is None or self._packed[0] is not body:
             packed = pack(body, self._compression)
-            self._packed = (body, packed, hashlib.sha256(packed))
+            self._packed = (body, packed, BodyHash(packed))
         return self._packed[1:]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
         """Encode a model for sending and return it as views on that: it is in memory once."""
         body = encode_tensors(tensors)
         views = tensors_.decode(tensors, body)
-        self._encoded = (views, body, hashlib.sha256(body))
+        self._encoded = (views, body, BodyHash(body))
         return views
 
-    def encoded(self, tensors: Mapping[str, Tensor]) -> tuple[Buffer, hashlib._Hash]:
-        """Return a model as safetensors, and its SHA-256 as it stands after it; made once for one object."""
+    def encoded(self, tensors: Mapping[str, Tensor]) -> tuple[Buffer, BodyHash]:
+        """Return a model as safetensors, and the SHA-256 of that; made once for one object."""
         if self._encoded is None or self._encoded[0] is not tensors:
             body = encode_tensors(tensors)
-            self._encoded = (tensors, body, hashlib.sha256(body))
+            self._encoded = (tensors, body, BodyHash(body))
         return self._encoded[1:]
 
     def _handle(self, event: Event) -> None:

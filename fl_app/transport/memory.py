@@ -1,7 +1,7 @@
 """Memory for a model's bytes: what is large is used again, because new pages cost more than the bytes in them.
 
-Every round has buffers of the same size. One that nobody refers to any more is handed out again; there are never more
-than were in use at once.
+Every round has buffers of the same few sizes. One that nobody refers to any more is handed out again; together
+they are never more than was in use at once.
 """
 
 from __future__ import annotations
@@ -14,24 +14,29 @@ import threading
 Buffer = bytes | bytearray | mmap.mmap
 
 _LARGE = 4 << 20
-#: References to a buffer that nobody uses: the pool's own, the loop's, and the count's argument.
-_UNUSED = 3
+#: References to a buffer that nobody uses: the pool's own, and the count's argument.
+_UNUSED = 2
 
 _pool: list[mmap.mmap] = []
+_most = 0
 _lock = threading.Lock()
 
 
 def buffer(size: int) -> bytearray | mmap.mmap:
     """Return memory of that size to be filled whole; what is in it before is of no meaning."""
+    global _most
     if size < _LARGE:
         return bytearray(size)
     with _lock:
-        for position in range(len(_pool) - 1, -1, -1):
-            found = _pool[position]
-            if sys.getrefcount(found) <= _UNUSED:
-                if len(found) == size:
-                    return found
-                del _pool[position]
+        unused = [position for position in range(len(_pool)) if sys.getrefcount(_pool[position]) <= _UNUSED]
+        for position in unused:
+            if len(_pool[position]) == size:
+                return _pool[position]
+        held = sum(map(len, _pool)) + size
+        _most = max(_most, held - sum(len(_pool[position]) for position in unused))
+        for position in reversed(unused):
+            if held > _most:
+                held -= len(_pool.pop(position))
         made = mmap.mmap(-1, size)
         with contextlib.suppress(OSError, AttributeError):  # fewer page faults, where the system has huge pages
             made.madvise(mmap.MADV_HUGEPAGE)

@@ -7,7 +7,6 @@ are told so, because a round is then taken up by its own rules.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
@@ -20,11 +19,11 @@ from fl_app.transport.frames import (
     Hello,
     Letter,
     ack_frame,
-    digest,
     frame_count,
     hello_frame,
     letter_frames,
 )
+from fl_app.transport.hashing import BodyHash
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer
 
@@ -85,7 +84,7 @@ class Session:
         body: Buffer,
         *,
         supersede: bool = False,
-        hashed: hashlib._Hash | None = None,
+        hashed: BodyHash | None = None,
     ) -> None:
         """Queue a message. With ``supersede`` it takes the place of all that has not been acknowledged."""
         with self.changed:
@@ -196,20 +195,19 @@ class StreamWriter:
         if self._record is None:
             yield from letter_frames(letter)
             return
-        hashed = hashlib.sha256() if letter.hashed is None else None
+        hashed = letter.hashed or BodyHash(letter.body)
         last, size, whole = frame_count(letter) - 1, 0, False
         try:
-            for index, frame in enumerate(letter_frames(letter, hashed)):
+            for index, frame in enumerate(letter_frames(letter)):
                 if index == last:
                     whole = True
-                    known = letter.hashed or hashed or hashlib.sha256()
-                    self._record(letter, len(letter.body), digest(letter.header, known), True)
+                    self._record(letter, len(letter.body), hashed.with_header(letter.header), True)
                 size = min(size + CHUNK, len(letter.body))
                 yield frame
         finally:
             if not whole:
-                part = hashlib.sha256(memoryview(letter.body)[:size])
-                self._record(letter, size, digest(letter.header, part), False)
+                part = BodyHash(memoryview(letter.body)[:size])
+                self._record(letter, size, part.with_header(letter.header), False)
 
     def _wait(self) -> bool:
         if self._until is None:

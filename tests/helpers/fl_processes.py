@@ -48,6 +48,7 @@ def run_files(
     federation: str = "test",
     rounds: int = 3,
     seed: int = 0,
+    batch_size: int = 16,
     options: dict[str, Any] | None = None,
     **own: Any,
 ) -> dict[str, str]:
@@ -97,7 +98,7 @@ def run_files(
             "client_num_per_round": clients,
             "comm_round": rounds,
             "epochs": 1,
-            "batch_size": 16,
+            "batch_size": batch_size,
             "learning_rate": 0.01,
         },
         "device_args": {"worker_num": clients, "using_gpu": True, "gpu_mapping_key": "mapping_default"},

@@ -27,9 +27,15 @@ class Blobs(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.points[index], self.labels[index]
 
-    def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a whole batch at once."""
         time.sleep(self.pause)
-        return [self[index] for index in indices]
+        rows = torch.tensor(indices)
+        return self.points[rows], self.labels[rows]
+
+
+def _as_it_is(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    return batch
 
 
 def blobs(spec: DatasetSpec) -> NineParts:
@@ -39,8 +45,8 @@ def blobs(spec: DatasetSpec) -> NineParts:
         return 0, 0, 0, None, None, {}, {}, {}, 2
     seed = zlib.crc32(spec.site.encode()) + spec.seed
     size, features = options["samples"], options["features"]
-    train = DataLoader(Blobs(seed, size, features, options["pause"]), batch_size=spec.batch_size)
-    test = DataLoader(Blobs(seed + 1, 40, features, 0.0), batch_size=64)
+    train = DataLoader(Blobs(seed, size, features, options["pause"]), batch_size=spec.batch_size, collate_fn=_as_it_is)
+    test = DataLoader(Blobs(seed + 1, 40, features, 0.0), batch_size=64, collate_fn=_as_it_is)
     return 1, size, 40, train, test, {0: size}, {0: train}, {0: test}, 2
 
 

@@ -1,0 +1,1 @@
+"""The parts of ``bench_wire.py``: our nodes, bare streams beside them, and what is measured of both."""

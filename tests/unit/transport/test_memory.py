@@ -1,0 +1,58 @@
+"""Memory that is used again: what nobody refers to any more, and never more than was in use at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from fl_app.transport import memory
+from fl_app.transport.memory import buffer
+
+SMALL, LARGE = 4 << 20, 8 << 20
+
+
+@pytest.fixture(autouse=True)
+def _nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_pool", [])
+    monkeypatch.setattr(memory, "_most", 0)
+
+
+def held() -> int:
+    return sum(map(len, memory._pool))
+
+
+def test_what_is_in_use_is_not_handed_out_again_and_what_is_not_is() -> None:
+    first = buffer(SMALL)
+    first[:4] = b"mine"
+    assert buffer(SMALL) is not first
+    view = memoryview(first)
+    del first
+    assert bytes(buffer(SMALL)[:4]) != b"mine"  # a view on it is a use
+    del view
+    found = {bytes(one[:4]) for one in [buffer(SMALL), buffer(SMALL)]}
+    assert b"mine" in found
+
+
+def test_sizes_that_take_turns_keep_their_memory() -> None:
+    model, total = buffer(SMALL), buffer(LARGE)
+    model[:1], total[:1] = b"m", b"t"
+    del model, total
+    for _ in range(3):
+        assert buffer(SMALL)[:1] == b"m"
+        assert buffer(LARGE)[:1] == b"t"
+    assert held() == SMALL + LARGE
+
+
+def test_no_more_is_held_than_was_in_use_at_once() -> None:
+    for size in (SMALL, LARGE, SMALL + 1, LARGE + 1):
+        buffer(size)
+    assert held() == LARGE + 1
+    kept = [buffer(SMALL) for _ in range(3)]
+    assert held() == 3 * SMALL
+    del kept
+    buffer(LARGE)
+    assert held() <= 3 * SMALL
+
+
+def test_what_is_small_is_not_kept() -> None:
+    assert isinstance(buffer(SMALL - 1), bytearray)
+    assert held() == 0
