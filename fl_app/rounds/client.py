@@ -62,7 +62,7 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         super().__init__(args, adapter, None, 1, 1, "GRPC")
         self._trainer, self._config, self._results = trainer, config, results
         self._local_state, self._data_sha256 = local_state, data_sha256
-        self._run = ""
+        self._run = self._edition = ""
 
     def _init_manager(self) -> None:
         """Use our wire where FedML would make one of its own."""
@@ -126,17 +126,18 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
 
     def check(self) -> None:
         """Raise :class:`Superseded` if the aggregator has given another task than the one that is worked on."""
-        if self._wire.is_outdated(self._run, self.round_idx):
+        if self._wire.is_outdated(self._run, self.round_idx, self._edition):
             raise Superseded
 
     def _work(self, task: Message) -> None:
-        """Do a task, unless another one comes meanwhile: a round that has closed without this site is over."""
-        self._run, self.round_idx, self.num_rounds = task.get("run"), task.get("round"), task.get("rounds")
+        """Do a task, unless another one comes meanwhile: the round has closed, or the aggregator is a new process."""
+        self._run, self._edition = task.get("run"), task.get("edition")
+        self.round_idx, self.num_rounds = task.get("round"), task.get("rounds")
         try:
             self.check()
             self._evaluate_and_fit(task)
         except Superseded:
-            _log.info("round %d has closed without this site; going on with the current one", self.round_idx + 1)
+            _log.info("round %d goes on without this fit; another task comes", self.round_idx + 1)
         self._show("waiting", [AGGREGATOR])
 
     def _evaluate_and_fit(self, task: Message) -> None:
@@ -177,6 +178,7 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         message = Message(kind, 1, 0)
         message.add_params("run", self._run)
         message.add_params("round", self.round_idx)
+        message.add_params("edition", self._edition)
         message.add_params("metrics", metrics)
         return message
 

@@ -9,6 +9,7 @@ before that; whatever is lost by a crash is asked for again, and a site that fit
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -93,6 +94,8 @@ class Course:
         self.ending = Ending(self, config, results=results, checkpoints=checkpoints, wire=wire, tracker=tracker)
         #: Sites whose process has reported: they get the next task without asking.
         self.known: set[str] = set()
+        #: Of the models that this process sends; every answer names the one that it was made from.
+        self._edition = secrets.token_hex(4)
         self._said_at = time.monotonic()
         self.model: OrderedDict[str, Tensor] = OrderedDict()
 
@@ -161,9 +164,15 @@ class Course:
             self.ledger.expelled.add(site)
             self._members_have_changed()
 
-    def judge(self, site: str, run: str, round_: int) -> Verdict:
-        """Say whether an answer counts."""
-        return self.book.judge(site, run, round_)
+    def judge(self, site: str, fields: Mapping[str, Any]) -> Verdict:
+        """Say whether an answer counts: to this round, from the model that this process has sent.
+
+        A crash may lose a round that had closed. It is done again, perhaps with other sites, and then the model of the
+        next one is another; what was fitted from the lost one does not count.
+        """
+        if fields["edition"] != self._edition:
+            return "stale"
+        return self.book.judge(site, fields["run"], fields["round"])
 
     def updated(self, site: str, state: Mapping[str, Tensor], samples: int, metrics: Mapping[str, Any]) -> None:
         """Take an update that counts."""
@@ -263,11 +272,11 @@ class Course:
         if evaluated:
             self._tell(evaluated)
         self.save()
-        if self.ending.is_stopping:
-            self.ending.stop_now()
         self._arm_deadline()
         self._said_at = now
         self.show_progress()
+        if self.ending.is_stopping:
+            self.ending.stop_now()
 
     def _prepare_round(self) -> None:
         self._places = {site: place for place, site in enumerate(self.book.asked)}
@@ -286,6 +295,7 @@ class Course:
             "round": self.book.round,
             "rounds": self.book.rounds,
             "counted": self.ledger.counted.get(site),
+            "edition": self._edition,
         }
         self.desk.send_task(site, self.model, fields, is_first=is_first)
 

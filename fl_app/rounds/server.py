@@ -113,7 +113,7 @@ class ServerRounds(FedMLServerManager):  # type: ignore[misc]  # FedML is not ty
             self._course.evaluated(site, msg_params.get("metrics"))
 
     def _counts(self, site: str, message: Message) -> bool:
-        verdict = self._course.judge(site, message.get("run"), message.get("round"))
+        verdict = self._course.judge(site, {name: message.get(name) for name in ("run", "round", "edition")})
         if verdict != "counts":
             self._wire.dropped(site, f"an answer that is {verdict}, to round {message.get('round')}: dropped")
         return verdict == "counts"

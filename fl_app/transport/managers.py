@@ -283,7 +283,7 @@ class SiteManager(QueueManager):
         self._compression = config.compression
         self._feedback = Feedback(config.compression, state) if is_half(config.compression) else None
         self._base: Mapping[str, Tensor] = {}
-        self._newest: tuple[Any, Any] | None = None
+        self._newest: tuple[Any, Any, Any] | None = None
         self.link = Link(
             planned=config.aggregator,
             real=real_address(config.aggregator),
@@ -325,9 +325,9 @@ class SiteManager(QueueManager):
         """Wait until the aggregator has everything, or the time is over."""
         self.link.flush(seconds)
 
-    def is_outdated(self, run: str, round_: int) -> bool:
+    def is_outdated(self, run: str, round_: int, edition: str) -> bool:
         """Say whether another task than this one has arrived meanwhile; safe to ask on any thread."""
-        return self._newest is not None and self._newest != (run, round_)
+        return self._newest is not None and self._newest != (run, round_, edition)
 
     def close(self) -> None:
         """End the stream."""
@@ -346,7 +346,9 @@ class SiteManager(QueueManager):
         """Remember the newest task at once, on the link's thread: the loop may be in the middle of a fit."""
         if isinstance(event, Received) and event.envelope.kind in TO_SITE:
             fields = event.envelope.fields  # the end of a run is a task without a round
-            self._newest = (fields["run"], fields.get("round"))
+            self._newest = (fields["run"], fields.get("round"), fields.get("edition"))
+        elif isinstance(event, Joined):  # a new process of the aggregator, which gives its own tasks
+            self._newest = ("", None, None)
         self.post(event)
 
     def _handle(self, event: Event) -> None:

@@ -102,7 +102,9 @@ _TASK: Mapping[str, Check] = {
     "round": _is_count,
     "rounds": _is_count,
     "counted": _is_round_or_none,
+    "edition": _is_run,
 }
+_ANSWER: Mapping[str, Check] = {"run": _is_run, "round": _is_count, "edition": _is_run, "metrics": _are_metrics}
 
 #: Kind → its fields, all of them required, and whether it carries tensors.
 KINDS: Mapping[str, tuple[Mapping[str, Check], bool]] = {
@@ -110,8 +112,8 @@ KINDS: Mapping[str, tuple[Mapping[str, Check], bool]] = {
     "sync": (_TASK, True),
     "finish": ({"run": _is_run, "outcome": _is_outcome}, False),
     "status": ({"client_status": _is_status, "data_sha256": _is_digest_or_empty}, False),
-    "update": ({"run": _is_run, "round": _is_count, "num_samples": _is_samples, "metrics": _are_metrics}, True),
-    "evaluation": ({"run": _is_run, "round": _is_count, "metrics": _are_metrics}, False),
+    "update": ({**_ANSWER, "num_samples": _is_samples}, True),
+    "evaluation": (_ANSWER, False),
 }
 
 

@@ -22,14 +22,14 @@ def guard() -> EgressGuard:
 
 
 def update(state: Any = MODEL, **fields: Any) -> Envelope:
-    told = {"run": "run", "round": 3, "num_samples": 64, "metrics": {"train_loss": 0.5}, **fields}
+    told = {"run": "run", "round": 3, "edition": "e", "num_samples": 64, "metrics": {"train_loss": 0.5}, **fields}
     return Envelope("update", "site-a", "aggregator", told, state)
 
 
 def test_the_declared_leaves() -> None:
     guard().check(update())
     guard().check(Envelope("status", "site-a", "aggregator", {"client_status": "ONLINE", "data_sha256": ""}))
-    told = {"run": "run", "round": 3, "metrics": {"auroc": 0.5}}
+    told = {"run": "run", "round": 3, "edition": "e", "metrics": {"auroc": 0.5}}
     guard().check(Envelope("evaluation", "site-a", "aggregator", told))
 
 

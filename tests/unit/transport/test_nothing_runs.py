@@ -82,8 +82,8 @@ def everything(update_run, attacks):
     codes = []
     for number, frames in enumerate(attacks):
         codes.append(call([hello_frame(Hello(f"{{number:032x}}", "", 0)), *frames]))
-    good = Envelope("update", "site-a", "aggregator",
-                    {{"run": update_run, "round": 0, "num_samples": 5, "metrics": {{"train_loss": 0.5}}}}, state)
+    told = {{"run": update_run, "round": 0, "edition": course._edition, "num_samples": 5}}
+    good = Envelope("update", "site-a", "aggregator", {{**told, "metrics": {{"train_loss": 0.5}}}}, state)
     letters = [Letter(1, encode_header(status), b""), Letter(2, encode_header(good), encode_tensors(state))]
     codes.append(call([hello_frame(Hello("f" * 32, "", 0)), *(f for one in letters for f in letter_frames(one))]))
     return codes
@@ -136,7 +136,7 @@ def hostile(root: Path) -> list[list[bytes]]:
 
     bomb = pickle.dumps(Bomb(root / "ran"))
     code = f"__import__('pathlib').Path({str(root / 'ran')!r}).touch()"
-    fields = {"run": "r", "round": 0, "num_samples": 1, "metrics": {}}
+    fields = {"run": "r", "round": 0, "edition": "e", "num_samples": 1, "metrics": {}}
     head = {"v": 1, "kind": "update", "from": "site-a", "to": "aggregator", "fields": fields, "tensors": ["weight"]}
     headers = [
         head,

@@ -193,8 +193,8 @@ def test_messages_of_several_chunks_flow_both_ways(place: Place) -> None:
     link = place.link(place.issue(), inbox)
     inbox.wait_for(Joined)
     state = OrderedDict(weight=torch.arange(CHUNK, dtype=torch.float32))
-    task = {"run": "r", "round": 0, "rounds": 1, "counted": None}
-    update = {"run": "r", "round": 0, "num_samples": 3, "metrics": {"train_loss": 0.5}}
+    task = {"run": "r", "round": 0, "rounds": 1, "counted": None, "edition": "e"}
+    update = {"run": "r", "round": 0, "edition": "e", "num_samples": 3, "metrics": {"train_loss": 0.5}}
 
     hub.send("site-a", encode_header(Envelope("init", "aggregator", "site-a", task, state)), encode_tensors(state))
     down = inbox.wait_for(Received).envelope

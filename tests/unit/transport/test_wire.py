@@ -49,8 +49,8 @@ def envelopes(draw: st.DrawFn) -> Envelope:
     kind = draw(st.sampled_from(["init", "sync", "finish", "status", "update", "evaluation"]))
     run = draw(RUNS)
     counted = draw(st.none() | COUNTS)
-    task = {"run": run, "round": draw(COUNTS), "rounds": draw(COUNTS), "counted": counted}
-    answer = {"run": run, "round": draw(COUNTS), "metrics": draw(METRIC_VALUES)}
+    task = {"run": run, "round": draw(COUNTS), "rounds": draw(COUNTS), "counted": counted, "edition": run}
+    answer = {"run": run, "edition": run, "round": draw(COUNTS), "metrics": draw(METRIC_VALUES)}
     fields = {
         "init": task,
         "sync": task,
@@ -91,7 +91,9 @@ def test_garbage_is_a_wire_error_and_nothing_else(header: bytes, body: bytes) ->
 
 def good() -> Envelope:
     state = OrderedDict(weight=torch.zeros(2, 3))
-    return Envelope("update", "a", "aggregator", {"run": "r", "round": 1, "num_samples": 5, "metrics": {}}, state)
+    return Envelope(
+        "update", "a", "aggregator", {"run": "r", "round": 1, "edition": "e", "num_samples": 5, "metrics": {}}, state
+    )
 
 
 def changed(**entries: object) -> bytes:
@@ -110,7 +112,7 @@ def test_the_envelope_that_the_refusals_start_from_is_accepted() -> None:
         (changed(kind="exec"), "unknown kind"),
         (changed(extra=1), "undeclared"),
         (changed(fields={**good().fields, "os": "x"}), "not declared"),
-        (changed(fields={"run": "r", "round": 1, "metrics": {}}), "num_samples' is missing"),
+        (changed(fields={"run": "r", "round": 1, "edition": "e", "metrics": {}}), "num_samples' is missing"),
         (changed(fields={**good().fields, "num_samples": -1}), "num_samples is -1"),
         (changed(fields={**good().fields, "num_samples": 0}), "num_samples is 0"),
         (changed(fields={**good().fields, "num_samples": 10**30}), "num_samples is 1000"),
