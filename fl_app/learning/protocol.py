@@ -110,8 +110,8 @@ class FullAggregation(Aggregation, Protocol):
         """
 
 
-def ask(aggregation: Aggregation, method: str, *arguments: Any) -> Any:
-    """Call a method that an aggregation may have; return None if it has not.
+def ask(aggregation: Aggregation | LocalRule, method: str, *arguments: Any) -> Any:
+    """Call a method that an aggregation, or what it does at a site, may have; return None if it has not.
 
     Raises:
         PluginError: the method raised it, or something that is not a :class:`FlAppError`.

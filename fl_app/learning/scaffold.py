@@ -127,7 +127,6 @@ class ControlledSteps:
             for name, control in global_state.items()
             if name.startswith(_CONTROL) and name.removeprefix(_CONTROL) not in self._weights
         )
-        self._starts, self._controls, self._corrections, self._own = {}, {}, {}, OrderedDict()
         for name, weight in self._weights.items():
             control = global_state[_CONTROL + name].to(weight.device)
             own = torch.zeros_like(control) if local_state is None else local_state.get(name)
@@ -161,4 +160,5 @@ class ControlledSteps:
                 change = way - self._controls[name]
             own[name] = (self._own[name] + change).cpu()
             changes[_CONTROL + name] = change.cpu()
+        self._weights, self._starts, self._controls, self._corrections, self._own = {}, {}, {}, {}, OrderedDict()
         return changes, own

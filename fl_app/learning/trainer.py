@@ -114,10 +114,11 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
 
         Raises:
             TrainingError: the fit has diverged.
+            PluginError: what the aggregation does at a site failed.
         """
         began = time.perf_counter()
         if self._rule:
-            self._rule.begin(self.model, self._global, self._local)
+            ask(self._rule, "begin", self.model, self._global, self._local)
         self.train_loss = fit(
             self.model,
             train_data,
@@ -129,7 +130,7 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
             rule=self._rule,
         )
         if self._rule:
-            self._extra, self._local = self._rule.end()
+            self._extra, self._local = ask(self._rule, "end")
             self._global = OrderedDict()
         self.fit_seconds = time.perf_counter() - began
         wrong = not_finite(self.model.state_dict()) or not_finite(self._extra)
