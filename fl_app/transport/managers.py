@@ -137,6 +137,7 @@ class HubManager(QueueManager):
         self._site_of = {rank: site for site, rank in self._rank_of.items()}
         self._encoded: tuple[Mapping[str, Tensor], Buffer, hashlib._Hash] | None = None
         self._audit = audit
+        audit.tell(self.post)
         self.hub = Hub(
             listen=real_address(config.aggregator),
             credentials=credentials,
@@ -224,6 +225,7 @@ class SiteManager(QueueManager):
         """
         super().__init__()
         self._node, self._audit, self._guard = config.node, audit, guard
+        audit.tell(self.post)
         audit.open()
         self._newest: tuple[Any, Any] | None = None
         self.link = Link(
