@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.integration]
 Make = Callable[..., FaultFederation]
 
 #: A fit of site-a takes four batches; a round is open longer than that.
-SLOW, DEADLINE = 2.0, 12.0
+SLOW, DEADLINE = 1.5, 10.0
 TRAINING = {"rounds": 3, "phase": "training", "waiting_for": []}
 
 
@@ -33,8 +33,13 @@ def updates(run: FaultFederation, node: str, site: str, direction: str) -> list[
     ]
 
 
+class CountsAnyway(AssertionError):
+    """What is known to be so for now."""
+
+
 @pytest.mark.xfail(
     strict=True,
+    raises=CountsAnyway,
     reason="an answer names its round, not the model that it was fitted from: one to a lost round 1 counts for the new",
 )
 def test_an_update_that_was_fitted_from_a_lost_model_does_not_count_for_the_round_of_that_number(
@@ -54,17 +59,18 @@ def test_an_update_that_was_fitted_from_a_lost_model_does_not_count_for_the_roun
 
     # round 0 is done again, by b and c: round 1 begins from another model, and a is back
     run.start("site-c", "aggregator")
-    wait_until(lambda: run.round >= 1, seconds=120, what="round 1 again")
+    marks = run.marks["aggregator"]
+    wait_until(lambda: marks["round"] >= 1, seconds=120, what="round 1 again")
     run.signal("site-a", signal.SIGCONT)
-    wait_until(lambda: run.round >= 2, seconds=60, what="round 2")
+    wait_until(lambda: marks["round"] >= 2, seconds=60, what="round 2")
     wait_until(lambda: len(updates(run, "site-a", "aggregator", "sent")) >= 2, what="both updates of site-a")
+    wait_until(lambda: len(run.rounds()) >= 2, seconds=60, what="the record of round 1")
 
     first, second = (entry["sha256"] for entry in updates(run, "site-a", "aggregator", "sent")[:2])
     assert first != second, "the two rounds 1 have one model: the test proves nothing"
     entries = updates(run, "aggregator", "site-a", "received")
     closed = [entry["kind"] for entry in entries].index("sync")
     arrived = [entry["sha256"] for entry in entries[:closed]]
-    assert "site-a" not in run.rounds()[1]["answered"] or arrived == [first, second], (
-        f"the update {first[:8]} was fitted from a model that is lost, and counts"
-    )
+    if "site-a" in run.rounds()[1]["answered"] and arrived != [first, second]:
+        raise CountsAnyway(f"the update {first[:8]} was fitted from a model that is lost, and counts: {arrived}")
     tell("kill -9 of the server with a round not durable, done again by other sites", "updates to the lost one dropped")
