@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import grpc
 
 from fl_app.config import Address
-from fl_app.errors import IdentityError, RefusedError
+from fl_app.errors import IdentityError, RefusedError, StateError
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Compression, packed_limit
 from fl_app.transport.diagnosis import diagnose
@@ -158,6 +158,9 @@ class Link:
                 return was_open, error
             except WireError as error:
                 self._deliver(Failed(RefusedError(f"The aggregator sent what is not of this protocol: {error}.")))
+                self._closed.set()
+                return was_open, None
+            except StateError:  # what arrived cannot be recorded; the node knows, and ends
                 self._closed.set()
                 return was_open, None
             finally:

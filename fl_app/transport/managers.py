@@ -165,6 +165,7 @@ class HubManager(QueueManager):
         self._encoded: tuple[Mapping[str, Tensor], Buffer, BodyHash] | None = None
         self._audit, self._compression = audit, config.compression
         self._packed: tuple[Buffer, Buffer, BodyHash] | None = None
+        audit.tell(self.post)
         self.hub = Hub(
             listen=real_address(config.aggregator),
             credentials=credentials,
@@ -279,6 +280,7 @@ class SiteManager(QueueManager):
         """
         super().__init__()
         self._node, self._audit, self._guard = config.node, audit, guard
+        audit.tell(self.post)
         audit.open()
         self._compression = config.compression
         self._feedback = Feedback(config.compression, state) if is_half(config.compression) else None
