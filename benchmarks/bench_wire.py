@@ -2,7 +2,7 @@
 
 - ``round``: real nodes (``python -m fl_app``), 22,100 x 2 weights, 2 sites, 50 rounds: round less the longest fit; the
   floor is an exchange of the same bytes by as many bare streams, in the same run.
-- ``growth``: a real aggregator and 2, 8, 32, 128 sites that answer without fitting, all in one other process.
+- ``growth``: a real aggregator and 2, 8, 32, 128 sites that answer without fitting, sixteen in a process.
 - ``compression``: the run of ``round`` with each ``policy.compression``.
 - ``large``: 25 and 250 million weights, two sites: send the model, take the updates in, add them up. Beside it the same
   bytes in the same chunks over bare mutual-TLS gRPC streams, and over plain TCP. Peak memory of the hub in models.

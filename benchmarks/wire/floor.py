@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from wire.process import WARM, answer, certificates, free_port, worker
+from wire.process import WARM, answer, certificates, free_port, swarms, worker
 
 CHUNK = 1 << 20
 TLS_NAME = "aggregator.test.federate"
@@ -25,7 +25,7 @@ def bare(kind: str, size: int, peers: int, times: int) -> dict[str, float]:
     """Return the median ``seconds`` in which a server sends so many bytes to all peers and gets as many from each.
 
     Args:
-        kind: ``grpc`` and ``tcp``, each peer a process; ``swarm``, gRPC with all peers in one process.
+        kind: ``grpc`` and ``tcp``, each peer a process; ``swarm``, gRPC with some peers in each process.
         size: bytes, each way, for a peer.
         peers: how many.
         times: exchanges, after one that does not count.
@@ -35,7 +35,7 @@ def bare(kind: str, size: int, peers: int, times: int) -> dict[str, float]:
         wanted = [str(free_port()), folder, str(size), str(times)]
         server = worker("tcp-server" if kind == "tcp" else "bare-server", *wanted, str(peers), quiet=True)
         if kind == "swarm":
-            clients = [worker("bare-swarm", *wanted, str(peers), quiet=True)]
+            clients = [worker("bare-swarm", *wanted, *part, quiet=True) for part in swarms(peers)]
         else:
             role = "tcp-client" if kind == "tcp" else "bare-client"
             clients = [worker(role, *wanted, str(number), quiet=True) for number in range(peers)]
@@ -121,11 +121,11 @@ def bare_client(port: str, folder: str, size: str, times: str, number: str) -> N
             go.put(True)
 
 
-def bare_swarm(port: str, folder: str, size: str, times: str, count: str) -> None:
-    """Be many bare clients."""
+def bare_swarm(port: str, folder: str, size: str, times: str, first: str, count: str) -> None:
+    """Be some bare clients."""
     threads = [
         threading.Thread(target=bare_client, args=(port, folder, size, times, str(number)), daemon=True)
-        for number in range(int(count))
+        for number in range(int(first), int(first) + int(count))
     ]
     for thread in threads:
         thread.start()

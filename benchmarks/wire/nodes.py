@@ -98,9 +98,9 @@ def site(port: str, folder: str, name: str, told: str) -> None:
     threading.Event().wait()
 
 
-def swarm(port: str, root: str, count: str) -> None:
-    """Be so many sites of a real aggregator."""
-    for number in range(int(count)):
+def swarm(port: str, root: str, first: str, count: str) -> None:
+    """Be some sites of a real aggregator."""
+    for number in range(int(first), int(first) + int(count)):
         _answer(port, Path(root) / f"site-{number}" / "state" / "tls", f"site-{number}", say_online=True)
     threading.Event().wait()
 

@@ -20,6 +20,7 @@ SCRIPT = ROOT / "benchmarks" / "bench_wire.py"
 #: What a server prints when the round that only warms up is over.
 WARM = "warm"
 _LIMIT_SECONDS = 900.0
+_SWARM = 16
 
 
 def worker(role: str, *arguments: str, quiet: bool = False) -> subprocess.Popen[bytes]:
@@ -53,6 +54,14 @@ def answer(server: subprocess.Popen[bytes], clients: list[subprocess.Popen[bytes
         for process in (server, *clients):
             process.kill()
             process.wait()
+
+
+def swarms(count: int) -> list[tuple[str, str]]:
+    """Return the (first, how many) of processes that are so many sites together.
+
+    The threads of more than some would be in each other's way: the sites would be measured, not the aggregator.
+    """
+    return [(str(first), str(min(_SWARM, count - first))) for first in range(0, count, _SWARM)]
 
 
 def _cpu(*processes: subprocess.Popen[bytes]) -> float:

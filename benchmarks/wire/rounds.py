@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from wire.floor import bare
-from wire.process import ms, worker
+from wire.process import ms, swarms, worker
 
 #: The job of ``bench_peers.py``: 22,100 inputs, 2 classes, 300 samples a site, batches of 32, SGD.
 JOB: dict[str, Any] = {"options": {"features": 22_100, "samples": 300}, "optimizer": "sgd", "batch_size": 32}
 MODEL_BYTES = 22_100 * 2 * 4 + 8
+_GROWTH_ROUNDS = 30
 
 
 @contextmanager
@@ -83,24 +84,30 @@ def compression(chosen: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def growth(chosen: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rounds of a real aggregator with many sites that answer at once, all in one other process."""
+    """Rounds of a real aggregator with many sites that answer at once, sixteen in a process.
+
+    ``hub_cpu_ms_a_site`` is what the aggregator computes for one site in one round; it says more than the time on the
+    wall where sites and aggregator share the cores.
+    """
     from fl_processes import Federation
 
     found = []
     for count in chosen.sites:
         sites = tuple(f"site-{number}" for number in range(count))
         with tempfile.TemporaryDirectory() as folder:
-            run = Federation(Path(folder), sites, rounds=20, options={"features": 22_100})
-            swarm = worker("swarm", str(run.port), str(run.root), str(count))
+            run = Federation(Path(folder), sites, rounds=_GROWTH_ROUNDS, options={"features": 22_100})
+            others = [worker("swarm", str(run.port), str(run.root), *part) for part in swarms(count)]
             try:
                 run.start("aggregator")
+                computed = _computed(run) / count
                 assert run.exit_code("aggregator", 300) == 0, run.log("aggregator")
                 seconds = statistics.median(record["seconds"] for record in run.rounds()[1:])
             finally:
-                swarm.kill()
-                swarm.wait()
+                for other in others:
+                    other.kill()
+                    other.wait()
                 run.end()
-        floor = bare("swarm", MODEL_BYTES, count, 20)["seconds"]
+        floor = bare("swarm", MODEL_BYTES, count, _GROWTH_ROUNDS)["seconds"]
         found.append(
             {
                 "sites": count,
@@ -108,10 +115,24 @@ def growth(chosen: argparse.Namespace) -> list[dict[str, Any]]:
                 "floor_ms": ms(floor),
                 "ms_a_site": ms(seconds / count),
                 "floor_ms_a_site": ms(floor / count),
+                "hub_cpu_ms_a_site": ms(computed),
             }
         )
         print(f"  {found[-1]}", file=sys.stderr, flush=True)
     return found
+
+
+def _computed(run: Any) -> float:
+    """Return the seconds that the aggregator computes in a round, from its fourth to its last but one."""
+    import psutil
+    from fl_processes import wait_until
+
+    hub = psutil.Process(run._processes["aggregator"].pid)
+    seen = []
+    for round_ in (3, _GROWTH_ROUNDS - 2):
+        wait_until(lambda due=round_: run.progress().get("round", 0) >= due, seconds=300)
+        seen.append((run.progress()["round"], sum(hub.cpu_times()[:2])))
+    return float((seen[1][1] - seen[0][1]) / (seen[1][0] - seen[0][0]))
 
 
 def idle(chosen: argparse.Namespace) -> dict[str, float]:
