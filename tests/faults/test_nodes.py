@@ -107,3 +107,8 @@ def test_clocks_that_jump_by_a_day(running: Running, tell: Tell, days: int) -> N
         running.federation.marks[node]["clock"] = 0.0
     running.no_round_is_missing()
     tell(f"the server's clock jumps by {days:+d} day, a site's the other way", "rounds and deadlines go on")
+
+
+def test_the_look_for_what_is_left_behind_finds_processes(running: Running) -> None:
+    """The negative control: while four nodes run, four are found."""
+    assert len(running.federation.left_behind()) == len(SITES) + 1

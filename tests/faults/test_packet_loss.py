@@ -63,5 +63,5 @@ def test_thirty_percent_of_packets_are_lost(tmp_path: Path, make_federation: Mak
         "30 % of packets lost in each direction",
         f"same model; every site in every round; {found['lost']} of {found['lost'] + found['passed']} packets lost",
         seconds=longest,
-        **found,
+        measured=found,
     )

@@ -126,11 +126,6 @@ class FaultFederation(Federation):
             assert self.exit_code(node, seconds) == 0, self.log(node)[-3000:]
         return self.model_digest()
 
-    def wait_for_rounds(self, more: int, seconds: float = 120.0) -> None:
-        """Wait until some more rounds have closed than now."""
-        until = self.round + more
-        wait_until(lambda: self.round >= until, seconds=seconds, what=f"round {until}")
-
     def wait_until_open(self, seconds: float = 120.0) -> Resumption:
         """Wait until the aggregator that was started last has a round open."""
         marks = self.marks["aggregator"]
