@@ -48,6 +48,7 @@ class RoundBook:
         samples: Mapping[str, int] | None = None,
         deadline: Deadline | None = None,
         ends_after: int | None = None,
+        edition: str = "",
     ) -> None:
         """Begin, or go on.
 
@@ -60,8 +61,9 @@ class RoundBook:
             samples: site to training samples, as far as they are known.
             deadline: with what was learned before a restart.
             ends_after: rounds after which the run ends early, if that was decided before a restart.
+            edition: of the models that this process sends, see :meth:`judge`.
         """
-        self.rules, self.run, self.round = rules, run, round_
+        self.rules, self.run, self.round, self.edition = rules, run, round_, edition
         self.members = tuple(members)
         self.samples = dict(samples or {})
         self.deadline = deadline or Deadline(rules.deadline_seconds)
@@ -123,9 +125,14 @@ class RoundBook:
         """Note that a site was given the task of this round."""
         self._told_at.setdefault(site, now)
 
-    def judge(self, site: str, run: str, round_: int) -> Verdict:
-        """Say whether an answer is to this round, of a site that was asked, and the site's first."""
-        if run != self.run or round_ != self.round:
+    def judge(self, site: str, run: str, round_: int, edition: str = "") -> Verdict:
+        """Say whether an answer is to this round, of a site that was asked, and the site's first.
+
+        A crash may lose a round that had closed. It is done again, perhaps with other sites, and then the model of the
+        next one is another. So each process of the aggregator gives its models an edition of its own, every answer
+        names the one that it was made from, and what was fitted from a lost model is stale.
+        """
+        if (run, round_, edition) != (self.run, self.round, self.edition):
             return "stale"
         if site not in self.asked:
             return "not asked"

@@ -94,8 +94,6 @@ class Course:
         self.ending = Ending(self, config, results=results, checkpoints=checkpoints, wire=wire, tracker=tracker)
         #: Sites whose process has reported: they get the next task without asking.
         self.known: set[str] = set()
-        #: Of the models that this process sends; every answer names the one that it was made from.
-        self._edition = secrets.token_hex(4)
         self._said_at = time.monotonic()
         self.model: OrderedDict[str, Tensor] = OrderedDict()
 
@@ -165,14 +163,8 @@ class Course:
             self._members_have_changed()
 
     def judge(self, site: str, fields: Mapping[str, Any]) -> Verdict:
-        """Say whether an answer counts: to this round, from the model that this process has sent.
-
-        A crash may lose a round that had closed. It is done again, perhaps with other sites, and then the model of the
-        next one is another; what was fitted from the lost one does not count.
-        """
-        if fields["edition"] != self._edition:
-            return "stale"
-        return self.book.judge(site, fields["run"], fields["round"])
+        """Say whether an answer counts."""
+        return self.book.judge(site, fields["run"], fields["round"], fields["edition"])
 
     def updated(self, site: str, state: Mapping[str, Tensor], samples: int, metrics: Mapping[str, Any]) -> None:
         """Take an update that counts."""
@@ -295,7 +287,7 @@ class Course:
             "round": self.book.round,
             "rounds": self.book.rounds,
             "counted": self.ledger.counted.get(site),
-            "edition": self._edition,
+            "edition": self.book.edition,
         }
         self.desk.send_task(site, self.model, fields, is_first=is_first)
 
@@ -346,8 +338,9 @@ def _book(config: RunConfig, run: str, members: tuple[str, ...], found: Found | 
     training, policy = config.training, config.policy
     selection = Selection(policy.selection, policy.fraction, training.seed)
     rules = Rules(training.rounds, policy.quorum, policy.deadline_seconds, selection)
+    edition = secrets.token_hex(4)
     if found is None:
-        return RoundBook(rules, run, members)
+        return RoundBook(rules, run, members, edition=edition)
     stands = found.progress
     return RoundBook(
         rules,
@@ -358,4 +351,5 @@ def _book(config: RunConfig, run: str, members: tuple[str, ...], found: Found | 
         samples=stands.samples,
         deadline=Deadline(policy.deadline_seconds, stands.took),
         ends_after=stands.ends_after,
+        edition=edition,
     )

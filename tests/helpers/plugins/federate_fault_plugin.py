@@ -38,7 +38,7 @@ WRAPPED = {
     "ending": ["fl_app.transport.managers:HubManager.close"],
 }
 FRAMES_SENT = "fl_app.transport.session:letter_frames"
-OPENING = ("fl_app.rounds.book:RoundBook.joined", "fl_app.rounds.book:RoundBook.advance")
+OPENING = ("fl_app.rounds.book:RoundBook.joined", "fl_app.rounds.book:RoundBook.close")
 
 _thread = threading.local()
 

@@ -61,6 +61,12 @@ def test_answers_to_another_round_or_run_are_stale_and_a_second_one_is_a_duplica
     assert found.judge("a", RUN, 1) == "counts"
 
 
+def test_an_answer_from_another_process_s_model_is_stale() -> None:
+    found = RoundBook(Rules(5), RUN, SITES, edition="second")
+    assert found.judge("a", RUN, 0, "first") == "stale"
+    assert found.judge("a", RUN, 0, "second") == "counts"
+
+
 def test_answers_are_in_the_order_of_the_members_whatever_the_order_of_arrival() -> None:
     found = book()
     answer(found, "c", "a", "b")

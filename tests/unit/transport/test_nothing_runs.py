@@ -82,7 +82,7 @@ def everything(update_run, attacks):
     codes = []
     for number, frames in enumerate(attacks):
         codes.append(call([hello_frame(Hello(f"{{number:032x}}", "", 0)), *frames]))
-    told = {{"run": update_run, "round": 0, "edition": course._edition, "num_samples": 5}}
+    told = {{"run": update_run, "round": 0, "edition": course.book.edition, "num_samples": 5}}
     good = Envelope("update", "site-a", "aggregator", {{**told, "metrics": {{"train_loss": 0.5}}}}, state)
     letters = [Letter(1, encode_header(status), b""), Letter(2, encode_header(good), encode_tensors(state))]
     codes.append(call([hello_frame(Hello("f" * 32, "", 0)), *(f for one in letters for f in letter_frames(one))]))
