@@ -7,7 +7,8 @@ the changes with a standard error of about 1/sqrt(2048) = 0.02 of the norms.
 Hospitals differ, so an honest update may be long (more samples are more steps) and may point elsewhere; near the end of
 a training honest changes even cancel out. An update stands out only if
 
-- it points against the others (cosine below -0.3) while those agree with each other, and is longer than theirs; or
+- it points against the others (cosine below -0.3) and is twice as long while those agree with each other, or four
+  times as long as at least four others; or
 - it is many times longer than the others', beyond what its number of samples and the others' own spread account for.
 
 It is a hint to people, not a verdict: a site of another kind may stand out as well. With fewer than three updates there
@@ -36,12 +37,16 @@ _BLOCK = _ROWS * _WIDTH
 _SEED = 20_021
 
 _FEWEST = 3
+#: Others of whom two that are alike by chance are no majority.
+_MANY = 4
 #: The cosine to the others below which an update points against them.
 _AGAINST = -0.3
 #: The mean cosine among the others from which they agree.
 _AGREED = 0.25
-#: How many times longer than the others' median an update is that points against them, or that is too long anyway.
-_LONGER, _TOO_LONG = 2.0, 6.0
+#: How many times longer than the others' median an update is that points against others who agree, or against
+#: :data:`_MANY` others, or that is too long whatever its direction. Honest sites of four or more stayed below 2.3 in
+#: simulation, as benchmarks/bench_outliers.py has it.
+_LONGER, _MUCH_LONGER, _TOO_LONG = 2.0, 4.0, 6.0
 #: How many robust standard deviations of the others' log norms an update that is too long is beyond their median.
 _SPREADS = 4.0
 #: The least that such a deviation counts, so that others that happen to be alike are no measure: a factor of 1.28.
@@ -116,8 +121,9 @@ def judge(sketches: Mapping[str, Sketch], samples: Mapping[str, int]) -> dict[st
             times /= max(1.0, samples[site] / statistics.median(samples[other] for other in others))
             spread = _spread([sketches[other].norm for other in others])
             is_too_long = times > max(_TOO_LONG, math.exp(_SPREADS * spread))
-            is_against = cosine is not None and cosine < _AGAINST and agreement > _AGREED
-            stands_out = is_too_long or (is_against and times > _LONGER)
+            is_against = cosine is not None and cosine < _AGAINST
+            is_longer = times > (_LONGER if agreement > _AGREED else _MUCH_LONGER if len(others) >= _MANY else math.inf)
+            stands_out = is_too_long or (is_against and is_longer)
         verdicts[site] = Verdict(found.norm if math.isfinite(found.norm) else None, cosine, stands_out)
     return verdicts
 
