@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         from fl_app.nodes import run_client, run_server  # after the signals: importing torch takes seconds
 
         if options.role == "server":
-            run_server(options.config, options.state, options.output, stop)
+            run_server(options.config, options.state, options.output, stop, start=options.start)
         else:
             run_client(options.config, options.data, options.state, options.output, stop)
     except FlAppError as error:
@@ -66,6 +66,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "output": "folder for results and progress",
     }.items():
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=text)
+    parser.add_argument(
+        "--start",
+        default="",
+        metavar="NAME",
+        help="names this start of the server: a run that was done under it is not begun again, whatever was killed",
+    )
     return parser.parse_args(arguments)
 
 

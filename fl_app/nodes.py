@@ -44,14 +44,17 @@ _OWN = 0
 _PARTS = 9
 
 
-def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal) -> None:
+def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal, *, start: str = "") -> None:
     """Run the aggregator until the last round is done.
+
+    What is done is not begun again by a start of the same name; another start, or one without a name, is a new run.
 
     Args:
         config_folder: its run files.
         state: its identity, and the checkpoints.
         output: where the results go.
         stop: set by a signal.
+        start: what the operator calls this start.
 
     Raises:
         FlAppError: what keeps it from running, or :class:`Stopped`.
@@ -68,6 +71,12 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     checkpoints = Checkpoints(state / "checkpoints", keep=config.policy.checkpoints_kept)
     fingerprint = _fingerprint(config)
     found = checkpoints.load(fingerprint)
+    if found and found.progress.told:
+        if start and start == found.progress.start:
+            _log.info("the run is done, and its results are written")
+            return
+        checkpoints.clear()
+        found = None
     if found:
         aggregator.set_global_model_params(found.state)
         aggregator.restore(found.kept)
@@ -90,6 +99,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
             results=results,
             tracker=open_tracker(config, output),
             found=found,
+            start=start,
         )
         ServerRounds(args, aggregator, ranks=ranks, wire=wire, course=course).run()
     finally:

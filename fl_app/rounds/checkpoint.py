@@ -40,6 +40,8 @@ class Progress:
         fingerprint: of the settings that the model depends on; another one is another run.
         next_round: the round to open next; the number of rounds when only the evaluation is missing.
         finished: all is written, and the sites are being told.
+        told: the sites know that all is done, or were given the time to ask.
+        start: what the operator calls the start that ended with this.
         pending: the record of the last closed round, which still lacks its evaluation.
         samples: site to samples of its last update.
         started_at: wall-clock second at which the run began.
@@ -68,6 +70,8 @@ class Progress:
     data: dict[str, str] = field(default_factory=dict)
     expelled: list[str] = field(default_factory=list)
     best: tuple[float, int] | None = None
+    told: bool = False
+    start: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Checkpoints:
         rest = tensors_.encode(kept) if kept else b""
         described = {"tensors": list(state), "bytes": len(body), "kept": list(kept or ())}
         told = json.dumps({**asdict(progress), **described}, allow_nan=False).encode()
-        name = f"{progress.next_round + progress.finished:08d}.checkpoint"
+        name = f"{progress.next_round + progress.finished + progress.told:08d}.checkpoint"
         head = _MARK + _digest(hashed, rest, told) + b"\n" + told + b"\n"
         write_atomically(self._folder / name, [head, body, rest])
         for old in self._files()[: -self._keep]:
@@ -178,6 +182,11 @@ class Checkpoints:
                 f"Every checkpoint in {self._folder} is damaged.", remedy="Delete the folder to begin a new run."
             )
         return None
+
+    def keep_newest(self) -> None:
+        """Forget all but the newest."""
+        for path in self._files()[:-1]:
+            path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Forget the run."""

@@ -70,6 +70,7 @@ class Course:
         results: Results,
         tracker: Tracker,
         found: Found | None,
+        start: str = "",
     ) -> None:
         """Prepare to run.
 
@@ -83,11 +84,12 @@ class Course:
             results: the output folder.
             tracker: told of every round.
             found: where the run stands, or None for a new one.
+            start: what the operator calls this start.
         """
         self._config, self._aggregator, self._members, self._wire = config, aggregator, members, wire
         self._checkpoints, self._fingerprint = checkpoints, fingerprint
         self._results, self._tracker = results, tracker
-        self.ledger = Ledger.of(found.progress) if found else Ledger()
+        self.ledger = Ledger.of(found.progress, start=start) if found else Ledger(start=start)
         self.book = _book(config, self.ledger.run, members.now(self.ledger.expelled), found)
         stopping = config.training.early_stopping
         self._patience = Patience(stopping.metric, stopping.patience, stopping.min_delta) if stopping else None
@@ -228,6 +230,13 @@ class Course:
             encoded=self._wire.encoded(self.model),
             before=self._results.sync,
         )
+
+    def end(self) -> None:
+        """Make durable that all is done and told; the model is among the results by now."""
+        self._checkpoints.wait()
+        self.ledger.told = True
+        self._checkpoints.save(self.ledger.progress(self.book, self._fingerprint), OrderedDict())
+        self._checkpoints.keep_newest()
 
     def show_progress(self) -> None:
         """Write where the run stands, for whoever looks."""

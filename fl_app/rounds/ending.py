@@ -138,6 +138,6 @@ class Ending:
             self._wire.flush(_FLUSH_SECONDS)
 
     def _end(self) -> None:
-        """End the loop; the run's checkpoints are not needed any more."""
-        self._checkpoints.clear()
+        """End the loop. That all is done stays written, or a process that is killed now would begin all of it again."""
+        self._course.end()
         self._course.desk.finish()

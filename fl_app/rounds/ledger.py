@@ -26,6 +26,8 @@ class Ledger:
         expelled: sites whose certificate was revoked.
         best: the best model so far, by the metric of early stopping.
         finished: the results are written.
+        told: the sites know it, or were given the time to ask.
+        start: what the operator calls this start.
     """
 
     run: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -37,10 +39,12 @@ class Ledger:
     expelled: set[str] = field(default_factory=set)
     best: Best | None = None
     finished: bool = False
+    told: bool = False
+    start: str = ""
 
     @classmethod
-    def of(cls, progress: Progress) -> Ledger:
-        """Go on from a checkpoint."""
+    def of(cls, progress: Progress, *, start: str = "") -> Ledger:
+        """Go on from a checkpoint, in a start of this name."""
         return cls(
             run=progress.run,
             started_at=progress.started_at,
@@ -51,6 +55,7 @@ class Ledger:
             expelled=set(progress.expelled),
             best=Best(*progress.best) if progress.best else None,
             finished=progress.finished,
+            start=start,
         )
 
     def closed(self, record: Record) -> None:
@@ -67,6 +72,8 @@ class Ledger:
             fingerprint=fingerprint,
             next_round=book.round,
             finished=self.finished,
+            told=self.told,
+            start=self.start,
             pending=self.pending,
             samples=dict(book.samples),
             started_at=self.started_at,

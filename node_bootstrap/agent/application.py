@@ -39,9 +39,10 @@ class Application:
         code: the unpacked release, put before everything else on the module path.
         folders: what it reads and writes.
         log: file for all that it says; appended to.
+        start: the name of the start that it is part of.
     """
 
-    def __init__(self, role: str, code: Path, folders: Folders, log: Path) -> None:
+    def __init__(self, role: str, code: Path, folders: Folders, log: Path, *, start: str = "") -> None:
         self._name = _COMMANDS[role]
         self._log = log
         self._output = folders.output
@@ -53,7 +54,7 @@ class Application:
         options = [part for name, folder in named.items() for part in (f"--{name}", str(folder))]
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, a list, no shell
-                [sys.executable, "-m", "fl_app", self._name, *options],
+                [sys.executable, "-m", "fl_app", self._name, *options, "--start", start],
                 cwd=folders.output,
                 env=_environment(os.environ, code),
                 stdin=subprocess.DEVNULL,

@@ -170,17 +170,17 @@ class Loop:
             self._say(NodeState.BOOTING, f"what it is given cannot be written here: {error}")
             raise
         _log.info("starts %s with release %s", run, inputs.release[:12])
-        self._run = _Run(run, inputs, self._application(inputs), refresh_at=self._clock() + _REFRESH_SECONDS)
+        self._run = _Run(run, inputs, self._application(run, inputs), refresh_at=self._clock() + _REFRESH_SECONDS)
         self._say(NodeState.WAITING, "the application starts")
 
-    def _application(self, inputs: Inputs) -> Application:
+    def _application(self, run: str, inputs: Inputs) -> Application:
         folders = Folders(inputs.config, inputs.data, self._state, self._output)
-        return Application(self._facts.role, inputs.code, folders, self.application_log)
+        return Application(self._facts.role, inputs.code, folders, self.application_log, start=run)
 
     def _watch(self, run: _Run, remark: str = "") -> None:
         if run.application is None:
             if self._clock() >= run.try_again_at:
-                run.application = self._application(run.inputs)
+                run.application = self._application(run.name, run.inputs)
             return
         self._refresh(run)
         code = run.application.exit_code()

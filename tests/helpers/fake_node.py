@@ -147,7 +147,8 @@ class FakeAccount:
 class FakeApplication:
     """In place of :class:`node_bootstrap.agent.application.Application`: it ends when a test says so."""
 
-    def __init__(self, role: str, code: Path, folders: Folders, log: Path) -> None:
+    def __init__(self, role: str, code: Path, folders: Folders, log: Path, *, start: str = "") -> None:
+        self.start = start
         folders.output.mkdir(parents=True, exist_ok=True)
         (folders.output / "progress.json").unlink(missing_ok=True)
         self.role, self.code, self.folders, self.log = role, code, folders, log

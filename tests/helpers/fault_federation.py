@@ -105,7 +105,7 @@ class FaultFederation(Federation):
         }
 
     def command(self, node: str) -> list[str]:
-        return [*self.prefixes.get(node, []), *super().command(node)]
+        return [*self.prefixes.get(node, []), *super().command(node), "--start", "a start"]
 
     @property
     def round(self) -> int:

@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
         (code / "fl_app" / "__init__.py").touch()
         (code / "fl_app" / "__main__.py").write_text(script)
         folders = Folders(*(tmp_path / name for name in ("config", "data", "state", "output")))
-        made.append(Application(role, code, folders, tmp_path / "application.log"))
+        made.append(Application(role, code, folders, tmp_path / "application.log", start="the start"))
         return made[-1]
 
     yield start
@@ -56,7 +56,7 @@ def test_it_is_the_releases_code_with_the_nodes_folders(run: Run, tmp_path: Path
     assert end_of(run(told)) == 0
     arguments, code = json.loads((tmp_path / "output" / "told").read_text())
     folders = [part for name in ("config", "data", "state", "output") for part in (f"--{name}", str(tmp_path / name))]
-    assert arguments == ["client", *folders]
+    assert arguments == ["client", *folders, "--start", "the start"]
     assert code == str(tmp_path / "code" / "fl_app" / "__main__.py")
 
 
@@ -163,3 +163,19 @@ def test_records_that_cannot_be_read_have_no_metrics(tmp_path: Path, lines: str)
     (tmp_path / "progress.json").write_text('{"round": 1}')
     (tmp_path / "rounds.jsonl").write_text(lines)
     assert progress_of(tmp_path) == {"round": 1}
+
+
+def test_a_cancelled_aggregator_is_told_by_a_signal_of_its_own_and_a_site_is_stopped(run: Run, tmp_path: Path) -> None:
+    script = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(5))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+pathlib.Path("up").touch()
+time.sleep(60)
+"""
+    for role, code in (("aggregator", 5), ("client", 130)):
+        (tmp_path / "output" / "up").unlink(missing_ok=True)
+        application = run(script, role)
+        wait_for(tmp_path / "output" / "up")
+        application.cancel()
+        assert application.exit_code() == code

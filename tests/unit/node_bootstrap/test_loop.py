@@ -85,8 +85,8 @@ def machine(
     """A machine that has just come up; nothing was given to it yet."""
     made = Machine(account, tmp_path / "machine", all_nodes["hospital-a"], authority)
 
-    def application(role: str, code: Path, folders: Folders, log: Path) -> FakeApplication:
-        made.applications.append(FakeApplication(role, code, folders, log))
+    def application(role: str, code: Path, folders: Folders, log: Path, *, start: str) -> FakeApplication:
+        made.applications.append(FakeApplication(role, code, folders, log, start=start))
         return made.application
 
     monkeypatch.setattr(loop_module, "Application", application)
