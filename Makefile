@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
-	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers \
+	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	faults fuzz constraints clean
 
 PYTHON ?= python3
@@ -95,15 +95,16 @@ local-up: $(READY) ## Start AWS on loopback and the twin
 local-down: $(READY) ## End them, with all that is deployed into them
 	$(BIN)/federate local down
 
-bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers: bench-%: $(READY)
+bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds: bench-%: $(READY)
 	$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
 bench-deploy: ## Measure synth, deployment and teardown
 bench-accuracy: ## Measure federated against pooled and local-only models
 bench-eicu: ## Measure reading eICU
-bench-training: ## Measure rounds
+bench-training: ## Measure a fit over 27,000 samples
 bench-wire: ## Measure the wire against bare streams
 bench-peers: ## The same job on NVIDIA FLARE, Flower, stock FedML and here, each in an environment of its own
+bench-rounds: ## Measure what a checkpoint a round costs
 
 faults: $(READY) ## Kill, cut, freeze and fill things; a table of fault, outcome and time at the end, also in build/faults
 	FAULTS=full $(BIN)/python -m pytest -q tests/faults $(ARGS)
