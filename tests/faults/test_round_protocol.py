@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from fault_federation import sizes
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,22 +24,29 @@ from hypothesis.stateful import (
 
 from fl_app.rounds.book import RoundBook, Rules
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(sizes(300, 900))]
 
-SITES = ("a", "b", "c", "d")
+SITES = ("a", "b", "c")
 ROUNDS = 4
 FAR = 1e9
 
 SITE = st.sampled_from(SITES)
+#: What undoes much happens rarely, so that much happens in between.
+RARELY = st.sampled_from([False] * 7 + [True])
+
+
+#: A global model is known by the fits that it is made of, round by round.
+Model = tuple[frozenset[int], ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An update that is under way; its number is that of the fit that it came from."""
+    """An update that is under way; its number is that of the fit that it came from, its base the model of that."""
 
     site: str
     run: str
     round: int
+    base: Model
     number: int
 
 
@@ -68,13 +75,13 @@ class Protocol(RuleBasedStateMachine):
 
     new_book: Callable[[Rules, str, int], RoundBook] = staticmethod(make_book)
 
-    @initialize(quorum=st.sampled_from([None, 1, 2, 3, 4]), deadline=st.sampled_from([None, 5.0]))
+    @initialize(quorum=st.sampled_from([None, 1, 2, 3]), deadline=st.sampled_from([None, 5.0]))
     def begin(self, quorum: int | None, deadline: float | None) -> None:
         self.rules = Rules(SITES, ROUNDS, quorum, deadline)
         self.now = 0.0
         self.durable, self.being_saved = Durable(), None
         self.fits = 0
-        self.tasks: dict[str, tuple[str, int]] = {}
+        self.tasks: dict[str, tuple[str, int, Model]] = {}
         self.under_way: list[Answer] = []
         self._resume()
 
@@ -83,12 +90,13 @@ class Protocol(RuleBasedStateMachine):
     @rule(site=SITE)
     def a_site_connects(self, site: str) -> None:
         self.book.joined(site, self.now)
-        self.tasks[site] = (self.book.run, self.book.round)
+        self.tasks[site] = (self.book.run, self.book.round, self._model())
         self._close_if_due()
 
-    @rule(site=SITE)
-    def a_site_is_gone(self, site: str) -> None:
-        self.book.left(site)
+    @rule(site=SITE, happens=RARELY)
+    def a_site_is_gone(self, site: str, happens: bool) -> None:
+        if happens:
+            self.book.left(site)
 
     @rule(site=SITE)
     def a_site_fits_its_task(self, site: str) -> None:
@@ -130,22 +138,28 @@ class Protocol(RuleBasedStateMachine):
     def the_checkpoint_is_durable(self) -> None:
         self.durable, self.being_saved = self.being_saved, None
 
-    @rule(made_it=st.booleans())
-    def the_server_is_killed_and_resumes(self, made_it: bool) -> None:
-        if made_it and self.being_saved:
-            self.durable = self.being_saved
-        self._resume()
+    @rule(happens=RARELY, made_it=st.booleans())
+    def the_server_is_killed_and_resumes(self, happens: bool, made_it: bool) -> None:
+        if happens:
+            if made_it and self.being_saved:
+                self.durable = self.being_saved
+            self._resume()
 
-    @rule()
-    def the_run_is_begun_anew(self) -> None:
-        self.durable = Durable(f"run-{int(self.durable.run.removeprefix('run-')) + 1}")
-        self._resume()
+    @rule(happens=RARELY)
+    def the_run_is_begun_anew(self, happens: bool) -> None:
+        if happens:
+            self.durable = Durable(f"run-{int(self.durable.run.removeprefix('run-')) + 1}")
+            self._resume()
 
     def _resume(self) -> None:
         self.being_saved = None
         self.history = list(self.durable.history)
         self.counted: list[Answer] = []
         self.book = self.new_book(self.rules, self.durable.run, len(self.history))
+
+    def _model(self, rounds: int | None = None) -> Model:
+        """Return the global model after some rounds of the history, or all."""
+        return tuple(frozenset(answer.number for answer in closed.answers) for closed in self.history[:rounds])
 
     def _close_if_due(self) -> None:
         if self.book.only_evaluates or not self.book.may_close(self.now):
@@ -157,7 +171,7 @@ class Protocol(RuleBasedStateMachine):
         if self.being_saved:  # a round does not close before the one before is durable
             self.durable = self.being_saved
         for site in self.book.connected:
-            self.tasks[site] = (self.book.run, self.book.round)
+            self.tasks[site] = (self.book.run, self.book.round, self._model())
         self.being_saved = Durable(self.book.run, list(self.history))
 
     # -- what always holds ---------------------------------------------------------------------------------------
@@ -199,21 +213,22 @@ class Protocol(RuleBasedStateMachine):
             for site in enough:
                 self.a_site_connects(site)
             for site in enough:
-                run, round_ = self.tasks[site]
+                run, round_, base = self.tasks[site]
                 if self.book.judge(site, run, round_) == "counts":
                     self.fits += 1
-                    self.counted.append(Answer(site, run, round_, self.fits))
+                    self.counted.append(Answer(site, run, round_, base, self.fits))
                     self.book.answered(site, {"number": self.fits})
             self.now += FAR
             self._close_if_due()
             assert self.book.round == before + 1, "a quorum is connected and has answered, and no round closes"
 
 
-def check(machine: type[Protocol]) -> None:
+def check(machine: type[Protocol], *, examples: int = sizes(200, 3000)) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=sizes(150, 3000),
+            max_examples=examples,
+            phases=[Phase.generate],
             stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -224,6 +239,40 @@ def check(machine: type[Protocol]) -> None:
 
 def test_whatever_happens_no_update_counts_twice_no_round_is_skipped_and_a_quorum_gets_on() -> None:
     check(Protocol)
+
+
+class KnowsTheModel(Protocol):
+    """One rule more: a round that was lost and is done again by others is another round."""
+
+    @invariant()
+    def every_update_is_fitted_from_the_model_of_its_round(self) -> None:
+        for closed in [*self.history, Closed(self.book.round, tuple(self.counted))]:
+            assert {answer.base for answer in closed.answers} <= {self._model(closed.round)}
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="an answer names its round, not its model: test_lost_round.py does it"
+)
+def test_an_update_counts_only_for_the_model_that_it_was_fitted_from() -> None:
+    """One way that the machine may go, by hand: it is too long to be met by chance in short."""
+    machine = KnowsTheModel()
+    machine.begin(quorum=2, deadline=5.0)
+    for site in "ab":
+        machine.a_site_connects(site)
+        machine.a_site_fits_its_task(site)
+        machine.an_answer_arrives(choice=0, again=False)
+    machine.time_passes(6.0)
+    machine.a_site_fits_its_task("a")  # round 1, from the model of a and b
+
+    machine.the_server_is_killed_and_resumes(happens=True, made_it=False)
+    for site in "bc":
+        machine.a_site_connects(site)
+        machine.a_site_fits_its_task(site)
+        machine.an_answer_arrives(choice=1, again=False)
+    machine.time_passes(6.0)
+    assert [closed.round for closed in machine.history] == [0]
+    machine.an_answer_arrives(choice=0, again=False)  # of a, to the round 1 that is lost
+    machine.every_update_is_fitted_from_the_model_of_its_round()
 
 
 class CountsAgain(RoundBook):
@@ -263,4 +312,4 @@ def test_a_book_that_breaks_a_rule_is_found_out(broken: type[RoundBook]) -> None
         new_book = staticmethod(broken)
 
     with pytest.raises(AssertionError):
-        check(Broken)
+        check(Broken, examples=2000)  # it ends at the first that is found
