@@ -8,7 +8,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
-	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers fuzz constraints clean
+	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers \
+	faults fuzz constraints clean
 
 PYTHON ?= python3
 CDK_VERSION := 2.1148.1
@@ -103,6 +104,9 @@ bench-eicu: ## Measure reading eICU
 bench-training: ## Measure rounds
 bench-wire: ## Measure the wire against bare streams
 bench-peers: ## The same job on NVIDIA FLARE, Flower, stock FedML and here, each in an environment of its own
+
+faults: $(READY) ## Kill, cut, freeze and fill things; a table of fault, outcome and time at the end, also in build/faults
+	FAULTS=full $(BIN)/python -m pytest -q tests/faults $(ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(READY) ## Fuzz what reads the network, half the time each with hypothesis and atheris (FUZZ_SECONDS=60)

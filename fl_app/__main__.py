@@ -20,7 +20,7 @@ example:
 
 exit codes:
   0 the run is done · 1 unexpected, see error.log in the output folder · 2 configuration or data
-  3 identity or TLS refused · 130 stopped by a signal
+  3 identity or TLS refused · 5 the run was cancelled · 130 stopped by a signal
 """
 
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     # gRPC's own log would tell the same as ours, less clearly; read when grpc is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     stop = StopSignal()
-    stop.install()
+    stop.install(can_cancel=options.role == "server")
     try:
         from fl_app.nodes import run_client, run_server  # after the signals: importing torch takes seconds
 

@@ -33,6 +33,15 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """Training ends when ``metric`` has not got better by more than ``min_delta`` for ``patience`` rounds."""
+
+    metric: Literal["test_loss", "auroc", "auprc"]
+    patience: int
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """How a site fits its part of a round; ``rounds`` is the whole run's."""
 
@@ -44,14 +53,21 @@ class Training:
     weight_decay: float
     class_weights: Literal["balanced", "none"]
     seed: int
+    early_stopping: EarlyStopping | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When a round closes. ``quorum`` None: all of the roster; ``deadline_seconds`` None: there is none."""
+    """Who is asked in a round, when it closes, and how many checkpoints are kept.
+
+    ``quorum`` None: all that are asked; ``deadline_seconds`` None: there is no deadline.
+    """
 
     quorum: int | None = None
-    deadline_seconds: float | None = None
+    deadline_seconds: float | Literal["adaptive"] | None = None
+    selection: Literal["all", "fraction", "data_size"] = "all"
+    fraction: float = 1.0
+    checkpoints_kept: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +157,7 @@ def read_config(folder: Path) -> RunConfig:
         compression=_compression(reader, own),
         fedml=settings,
     )
-    if config.policy.quorum and config.policy.quorum > len(config.roster):
+    if config.roster and config.policy.quorum and config.policy.quorum > len(config.roster):
         reader.fault("federate_args.quorum", config.policy.quorum, f"at most the roster's {len(config.roster)} sites")
     reader.done()
     return config
@@ -159,18 +175,39 @@ def _training(reader: _Reader, settings: Mapping[str, Any], own: Mapping[str, An
         weight_decay=reader.number(own, "weight_decay", least=0.0),
         class_weights=weights,  # type: ignore[arg-type]
         seed=reader.whole(own, "seed", least=0),
+        early_stopping=_early_stopping(reader, own),
+    )
+
+
+def _early_stopping(reader: _Reader, own: Mapping[str, Any]) -> EarlyStopping | None:
+    found = own.get("early_stopping")
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        reader.fault("federate_args.early_stopping", found, "metric, patience and min_delta, or nothing")
+        return None
+    return EarlyStopping(
+        metric=reader.choice(found, "metric", ("test_loss", "auroc", "auprc")),  # type: ignore[arg-type]
+        patience=reader.whole(found, "patience", least=1),
+        min_delta=reader.number(found, "min_delta", least=0.0),
     )
 
 
 def _policy(reader: _Reader, own: Mapping[str, Any]) -> Policy:
     return Policy(
         quorum=reader.whole(own, "quorum", least=1) if own.get("quorum") is not None else None,
-        deadline_seconds=(
-            reader.number(own, "round_deadline_seconds", above=0.0)
-            if own.get("round_deadline_seconds") is not None
-            else None
-        ),
+        deadline_seconds=_deadline(reader, own),
+        selection=reader.choice(own, "selection", ("all", "fraction", "data_size")),  # type: ignore[arg-type]
+        fraction=reader.number(own, "fraction", above=0.0),
+        checkpoints_kept=reader.whole(own, "checkpoints_kept", least=1),
     )
+
+
+def _deadline(reader: _Reader, own: Mapping[str, Any]) -> float | Literal["adaptive"] | None:
+    found = own.get("round_deadline_seconds")
+    if found is None or found == "adaptive":
+        return found
+    return reader.number(own, "round_deadline_seconds", above=0.0)
 
 
 def _compression(reader: _Reader, own: Mapping[str, Any]) -> Literal["none", "bfloat16", "float16", "zstd"]:

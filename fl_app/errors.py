@@ -50,5 +50,11 @@ class Stopped(FlAppError):
     exit_code = 130
 
 
+class Cancelled(FlAppError):
+    """The coordinator has ended the run for good."""
+
+    exit_code = 5
+
+
 class WithheldError(FlAppError):
     """A message holds what this site has not declared; it has not left."""

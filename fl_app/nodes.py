@@ -13,22 +13,28 @@ from torch.nn import Module
 
 from fl_app import engine
 from fl_app.config import RunConfig, read_config
-from fl_app.errors import ConfigError, PluginError, TrainingError
+from fl_app.errors import ConfigError, PluginError, Stopped, TrainingError
 from fl_app.learning.aggregator import GlobalModel, RosterAggregator
 from fl_app.learning.device import choose_device, make_reproducible
 from fl_app.learning.trainer import SiteTrainer
 from fl_app.plugins import DatasetSpec, ModelSpec, call_plugin
 from fl_app.rounds.checkpoint import Checkpoints
 from fl_app.rounds.client import ClientRounds
+from fl_app.rounds.course import Course
 from fl_app.rounds.files import make_folder
+from fl_app.rounds.local_state import LocalState
+from fl_app.rounds.manifest import data_digest
+from fl_app.rounds.members import Members, RosterFile
+from fl_app.rounds.ranks import Ranks
 from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
-from fl_app.signals import StopSignal
+from fl_app.signals import Checks, StopSignal
 from fl_app.tracking import open_tracker
 from fl_app.transport.audit import AuditLog
+from fl_app.transport.events import Local
 from fl_app.transport.guard import EgressGuard
 from fl_app.transport.identity import load_credentials
-from fl_app.transport.managers import HubManager, SiteManager
+from fl_app.transport.managers import LOCAL_CANCEL, LOCAL_STOP, HubManager, SiteManager
 
 from fedml.cross_silo.client.fedml_trainer_dist_adapter import TrainerDistAdapter  # isort: skip
 
@@ -59,26 +65,33 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal)
     aggregation = call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options)
     model = GlobalModel(_make_model(config, classes), args, aggregation=aggregation)
     aggregator = RosterAggregator(config.roster, device, args, model, folder=make_folder(state))
-    checkpoints = Checkpoints(state / "checkpoints")
+    checkpoints = Checkpoints(state / "checkpoints", keep=config.policy.checkpoints_kept)
     fingerprint = _fingerprint(config)
     found = checkpoints.load(fingerprint)
     if found:
-        aggregator.set_global_model_params(found[1])
+        aggregator.set_global_model_params(found.state)
+        aggregator.restore(found.kept)
+    ranks = Ranks(state)
+    members = Members(config.roster, ranks, RosterFile(config_folder))
     results = Results(output, new_run=found is None)
-    wire = HubManager(config, credentials, audit=AuditLog(state, credentials), declared=aggregator.template)
+    audit = AuditLog(state, credentials)
+    wire = HubManager(config, credentials, audit=audit, declared=aggregator.template, ranks=ranks)
     try:
-        stop.tell(wire.post)
-        ServerRounds(
-            args,
+        stop.tell(
+            wire.post, in_order=lambda: wire.post(Local(LOCAL_STOP)), cancel=lambda: wire.post(Local(LOCAL_CANCEL))
+        )
+        course = Course(
+            config,
             aggregator,
-            config=config,
+            members=members,
             wire=wire,
             checkpoints=checkpoints,
             fingerprint=fingerprint,
             results=results,
             tracker=open_tracker(config, output),
-            resumed=found[0] if found else None,
-        ).run()
+            found=found,
+        )
+        ServerRounds(args, aggregator, ranks=ranks, wire=wire, course=course).run()
     finally:
         wire.close()
 
@@ -107,6 +120,7 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
     _log.info("%s has %d training and %d held-out samples", config.node, samples[_OWN], parts[2])
     model = _make_model(config, classes)
     args = engine.arguments(dict(config.fedml), rank=1, device=device)
+    checks = Checks(stop.check)
     trainer = SiteTrainer(
         model,
         args,
@@ -114,15 +128,32 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
         training=config.training,
         train_data=train[_OWN],
         classes=classes,
-        check=stop.check,
+        check=checks,
+        aggregation=call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options),
     )
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
     results = Results(output)
-    guard = EgressGuard(trainer.get_model_params(), node=config.node, samples=samples[_OWN])
+    digest = data_digest(data)
+    guard = EgressGuard(trainer.declared, node=config.node, samples=samples[_OWN], data_sha256=digest)
     wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard, state=state)
     try:
         stop.tell(wire.post)
-        ClientRounds(args, adapter, trainer, config=config, wire=wire, results=results).run()
+        rounds = ClientRounds(
+            args,
+            adapter,
+            trainer,
+            config=config,
+            wire=wire,
+            results=results,
+            local_state=LocalState(state / "local"),
+            data_sha256=digest,
+        )
+        checks.add(rounds.check)
+        try:
+            rounds.run()
+        except Stopped:
+            rounds.leave()
+            raise
     finally:
         wire.close()
 
@@ -163,8 +194,12 @@ def _make_model(config: RunConfig, classes: int) -> Module:
 
 
 def _fingerprint(config: RunConfig) -> str:
-    """Return the digest of what the model depends on; more rounds or another roster go on with the same run."""
-    training = {key: value for key, value in asdict(config.training).items() if key != "rounds"}
+    """Return the digest of what the model depends on; more rounds or another roster go on with the same run.
+
+    So do other rules for when a round closes, or for when training ends early.
+    """
+    how_long = ("rounds", "early_stopping")
+    training = {key: value for key, value in asdict(config.training).items() if key not in how_long}
     chosen = {key: asdict(getattr(config, key)) for key in ("dataset", "model", "aggregation")}
     told = json.dumps({"federation": config.federation, "training": training, **chosen}, sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()

@@ -2,18 +2,18 @@
 
 - ``federate.datasets``: ``load(spec: DatasetSpec)`` returns FedML's nine parts, see :data:`NineParts`.
 - ``federate.models``: ``make(spec: ModelSpec)`` returns a ``torch.nn.Module``: features to one score per class.
-- ``federate.aggregations``: ``make(options)`` returns an :class:`Aggregation`.
+- ``federate.aggregations``: ``make(options)`` returns an :class:`fl_app.learning.protocol.Aggregation`.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from fl_app.errors import FlAppError, PluginError
 
@@ -64,17 +64,6 @@ class Update:
     def without_state(self) -> Update:
         """Return who and how many, without the weights."""
         return Update(self.site, self.samples, OrderedDict())
-
-
-class Aggregation(Protocol):
-    """Combines the sites' updates into the next global model.
-
-    One that is a sum over the updates may have a method ``fold(form)`` as well, which returns a
-    ``fl_app.learning.folding.Fold``: then updates are added as they arrive, and are not kept.
-    """
-
-    def aggregate(self, global_state: State, updates: Sequence[Update]) -> State:
-        """Return the next global weights. Updates come in the roster's order; none of the arguments may be changed."""
 
 
 def load_plugin(group: Group, name: str) -> Callable[[Any], Any]:

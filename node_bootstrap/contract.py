@@ -31,7 +31,7 @@ RUN_PREFIX = "run/"
 RELEASE_PREFIX = "releases/"
 DATA_PREFIX = "data/"
 RESULTS_PREFIX = "results/"  # then the name of the start, as in Desired
-#: Written last: names the release, and the run files with their digests.
+#: Names the release and holds the run files: one object, so that a node never finds a part of what was written.
 MANIFEST_KEY = f"{RUN_PREFIX}manifest.json"
 
 #: A run's name stands in an object's key, and in a folder's name on the operator's side.
@@ -72,9 +72,12 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What the operator wants of a node. ``run`` names one start: what has ended is not begun again under its name."""
+    """What the operator wants of a node. ``run`` names one start: what has ended is not begun again under its name.
 
-    state: Literal["started", "stopped"]
+    ``cancelled`` is ``stopped`` for good: what was learned so far is given up.
+    """
+
+    state: Literal["started", "stopped", "cancelled"]
     run: str = ""
 
     def text(self) -> str:
@@ -93,9 +96,11 @@ class Desired:
         found = _object(text, DESIRED)
         state, run = found.get("state"), found.get("run")
         is_run = isinstance(run, str) and (is_run_name(run) or (state == "stopped" and not run))
-        if state not in ("started", "stopped") or not is_run:
+        if state not in ("started", "stopped", "cancelled") or not is_run:
             said = text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…"
-            raise Unreadable(f"the parameter {DESIRED} says {said!r}; a state, started or stopped, and a run are due")
+            raise Unreadable(
+                f"the parameter {DESIRED} says {said!r}; a state (started, stopped or cancelled) and a run are due"
+            )
         return cls(state, str(run))
 
 
@@ -105,7 +110,7 @@ class Manifest:
 
     Args:
         release: SHA-256 of the release.
-        files: run file to SHA-256.
+        files: run file to its text.
     """
 
     release: str
@@ -124,7 +129,7 @@ class Manifest:
         """
         found = _object(text, MANIFEST_KEY)
         try:
-            files = {str(name): str(digest) for name, digest in dict(found["files"]).items()}
+            files = {str(name): str(text) for name, text in dict(found["files"]).items()}
             release = str(found["release"])
         except (KeyError, TypeError, ValueError):
             raise Unreadable(f"{MANIFEST_KEY} lacks release or files") from None

@@ -56,7 +56,7 @@ def hub(port: str, folder: str, weights: str, peers: str, times: str, told: str)
         began = time.perf_counter()
         fold = InRosterOrder(MeanFold(form), folder=home)
         for name in names:
-            task = {"run": "r", "round": round_, "rounds": int(times)}
+            task = {"run": "r", "round": round_, "rounds": int(times), "counted": None, "edition": "e"}
             header = encode_header(Envelope("sync", "aggregator", name, task, model))
             made.send(name, header, body, hashed=hashed)
         answered = 0
@@ -126,14 +126,14 @@ def _answer(port: str, tls: Path, name: str, *, say_online: bool = False, audits
 
     def arrived(event: Any) -> None:
         if isinstance(event, Joined) and say_online:
-            send(Envelope("status", name, "aggregator", {"client_status": "ONLINE"}))
+            send(Envelope("status", name, "aggregator", {"client_status": "ONLINE", "data_sha256": ""}))
         if not isinstance(event, Received):
             return
         task = event.envelope
         if task.kind == "finish":
-            send(Envelope("status", name, "aggregator", {"client_status": "FINISHED"}))
+            send(Envelope("status", name, "aggregator", {"client_status": "FINISHED", "data_sha256": ""}))
             return
-        known = {"run": task.fields["run"], "round": task.fields["round"], "metrics": {}}
+        known = {"run": task.fields["run"], "round": task.fields["round"], "edition": "e", "metrics": {}}
         if say_online and task.fields["round"] >= task.fields["rounds"]:
             send(Envelope("evaluation", name, "aggregator", known))
             return

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from fl_app.config import Training
 from fl_app.errors import TrainingError
 from fl_app.learning.metrics import to_device
+from fl_app.learning.protocol import LocalRule
 from fl_app.learning.targets import loss_of
 
 
@@ -55,6 +56,7 @@ def fit(
     class_weights: Tensor | None,
     device: Any,
     check: Callable[[], None] = lambda: None,
+    rule: LocalRule | None = None,
 ) -> float:
     """Fit a model in place.
 
@@ -69,6 +71,7 @@ def fit(
         class_weights: from :func:`fl_app.learning.targets.balanced_weights`, or None.
         device: where the model is.
         check: called before every batch; raises to stop.
+        rule: may change the gradients of every batch; its beginning and end are the caller's.
 
     Returns:
         The mean loss over the samples of all epochs.
@@ -89,6 +92,8 @@ def fit(
             optimizer.zero_grad()
             loss = loss_of(model(to_device(features, device)), labels.to(device), weight)
             loss.backward()  # type: ignore[no-untyped-call]
+            if rule:
+                rule.after_backward()
             optimizer.step()
             total += loss.item() * len(labels)
             samples += len(labels)

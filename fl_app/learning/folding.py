@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,9 @@ from fl_app.transport.memory import buffer
 _log = logging.getLogger(__name__)
 
 State = OrderedDict[str, Tensor]
+
+#: Makes the next global weights of a block: its tensor's name, its place in it, and the mean, float64 ``[block]``.
+Step = Callable[[str, slice, Tensor], Tensor]
 
 #: Bytes of updates that may wait in memory for their turn.
 WAITING_LIMIT = 64 << 20
@@ -48,9 +51,14 @@ class MeanFold:
     In float64 the product of a float32 weight and a number of samples below 2**29 is exact, so an addition rounds once.
     """
 
-    def __init__(self, form: Mapping[str, Tensor]) -> None:
-        """Begin with nothing; ``form`` has the names, shapes and types of the model."""
-        self._form = form
+    def __init__(self, form: Mapping[str, Tensor], *, step: Step | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            form: has the names, shapes and types of the model.
+            step: what is made of the mean; the mean itself if left out.
+        """
+        self._form, self._step = form, step
         self._sums: dict[str, Tensor] = {}
         self._samples = 0
 
@@ -78,6 +86,8 @@ class MeanFold:
             for start in range(0, total.numel(), _BLOCK):
                 part = slice(start, start + _BLOCK)
                 value = total[part] / self._samples
+                if self._step:
+                    value = self._step(name, part, value)
                 narrow[part] = (value if declared.is_floating_point() else value.round_()).to(declared.dtype)
             mean[name] = narrow.view(declared.shape)
         self._samples = 0

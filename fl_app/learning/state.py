@@ -10,12 +10,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+_STATISTICS = ("running_mean", "running_var")
+
 
 def copy_of(model: nn.Module) -> OrderedDict[str, Tensor]:
     """Return the weights on the CPU, in memory of their own: nobody can change them through the model."""
     return OrderedDict(
         (name, tensor.detach().to("cpu", copy=True).contiguous()) for name, tensor in model.state_dict().items()
     )
+
+
+def is_weight(name: str, tensor: Tensor) -> bool:
+    """Say whether a tensor of a state is what is learned by gradients, as far as its name and type tell.
+
+    Whole numbers are not, and neither are the running mean and variance of torch's normalisation layers.
+    """
+    return tensor.is_floating_point() and name.rpartition(".")[2] not in _STATISTICS
 
 
 def difference(state: Mapping[str, Tensor], template: Mapping[str, Tensor]) -> str | None:

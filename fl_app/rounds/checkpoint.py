@@ -1,17 +1,19 @@
-"""The aggregator's memory of a run: one file a round, whole, checksummed and durable, the last two kept.
+"""The aggregator's memory of a run: one file a round, whole, checksummed and durable, the last few kept.
 
-A file is a line with a mark and a SHA-256, a line of JSON, and the global weights as safetensors. The SHA-256 is that
-of the weights followed by the line of JSON: the weights are hashed for the wire already.
+A file is a line with a mark and a SHA-256, a line of JSON, the global state as safetensors, and what the aggregation
+keeps for itself likewise. The SHA-256 is that of the global state, which is hashed for the wire already, then the
+SHA-256 of the rest and the line of JSON.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,7 @@ from fl_app.transport.memory import Buffer, buffer
 
 _log = logging.getLogger(__name__)
 
-_MARK = b"federate-checkpoint-2 "
-_KEPT = 2
+_MARK = b"federate-checkpoint-3 "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,14 @@ class Progress:
         pending: the record of the last closed round, which still lacks its evaluation.
         samples: site to samples of its last update.
         started_at: wall-clock second at which the run began.
+        asked: the sites that are asked in the next round; they are drawn if there are none.
+        ends_after: rounds after which the run ends early, once that is decided.
+        counted: site to the last round in which its update counted.
+        took_part: site to the number of rounds in which it did.
+        took: site to seconds of its last answers, for the adaptive deadline.
+        data: site to the SHA-256 of its data, as it said it.
+        expelled: sites whose certificate was revoked.
+        best: value and round of the best model so far, by the metric of early stopping.
     """
 
     run: str
@@ -51,14 +60,31 @@ class Progress:
     pending: dict[str, Any] | None
     samples: dict[str, int]
     started_at: float
+    asked: list[str] = field(default_factory=list)
+    ends_after: int | None = None
+    counted: dict[str, int] = field(default_factory=dict)
+    took_part: dict[str, int] = field(default_factory=dict)
+    took: dict[str, list[float]] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    expelled: list[str] = field(default_factory=list)
+    best: tuple[float, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint: where the run stands, the global state, and what the aggregation keeps."""
+
+    progress: Progress
+    state: OrderedDict[str, Tensor]
+    kept: OrderedDict[str, Tensor]
 
 
 class Checkpoints:
     """The checkpoints in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use this folder; it is made if it is not there."""
-        self._folder = make_folder(folder)
+    def __init__(self, folder: Path, *, keep: int = 3) -> None:
+        """Use this folder, and keep the newest ``keep`` files; it is made if it is not there."""
+        self._folder, self._keep = make_folder(folder), keep
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future[None] | None = None
 
@@ -67,26 +93,31 @@ class Checkpoints:
         progress: Progress,
         state: OrderedDict[str, Tensor],
         *,
+        kept: Mapping[str, Tensor] | None = None,
         encoded: tuple[Buffer, BodyHash] | None = None,
     ) -> None:
-        """Write where the run stands, and forget all but the last two.
+        """Write where the run stands, and forget all but the last few.
 
         Args:
             progress: where it stands.
-            state: the global weights.
-            encoded: the weights as safetensors and their SHA-256, if the caller has them.
+            state: the global state.
+            kept: what the aggregation keeps for itself.
+            encoded: the state as safetensors and its SHA-256, if the caller has them.
 
         Raises:
             StateError: it cannot be written; the checkpoint before is still there.
         """
-        told = json.dumps({**asdict(progress), "tensors": list(state)}, allow_nan=False).encode()
         if encoded is None:
             made = tensors_.encode(state)
             encoded = made, BodyHash(made)
         body, hashed = encoded
+        rest = tensors_.encode(kept) if kept else b""
+        described = {"tensors": list(state), "bytes": len(body), "kept": list(kept or ())}
+        told = json.dumps({**asdict(progress), **described}, allow_nan=False).encode()
         name = f"{progress.next_round + progress.finished:08d}.checkpoint"
-        write_atomically(self._folder / name, [_MARK + hashed.with_header(told).encode() + b"\n" + told + b"\n", body])
-        for old in self._files()[:-_KEPT]:
+        head = _MARK + _digest(hashed, rest, told) + b"\n" + told + b"\n"
+        write_atomically(self._folder / name, [head, body, rest])
+        for old in self._files()[: -self._keep]:
             old.unlink(missing_ok=True)
 
     def save_later(
@@ -94,6 +125,7 @@ class Checkpoints:
         progress: Progress,
         state: OrderedDict[str, Tensor],
         *,
+        kept: Mapping[str, Tensor] | None = None,
         encoded: tuple[Buffer, BodyHash],
         before: Callable[[], None],
     ) -> None:
@@ -106,7 +138,7 @@ class Checkpoints:
 
         def work() -> None:
             before()
-            self.save(progress, state, encoded=encoded)
+            self.save(progress, state, kept=kept, encoded=encoded)
 
         self._saving = self._thread.submit(work)
 
@@ -120,7 +152,7 @@ class Checkpoints:
         if saving:
             saving.result()
 
-    def load(self, fingerprint: str) -> tuple[Progress, OrderedDict[str, Tensor]] | None:
+    def load(self, fingerprint: str) -> Found | None:
         """Return the newest checkpoint that is whole, or None for a new run.
 
         Args:
@@ -136,7 +168,7 @@ class Checkpoints:
             except StateError as error:
                 _log.warning("%s; trying the one before", error)
                 continue
-            if found[0].fingerprint != fingerprint:
+            if found.progress.fingerprint != fingerprint:
                 _log.warning("the checkpoint in %s is of other training settings: a new run begins", self._folder)
                 self.clear()
                 return None
@@ -157,19 +189,37 @@ class Checkpoints:
         return sorted(self._folder.glob("*.checkpoint"))
 
 
-def _read(path: Path) -> tuple[Progress, OrderedDict[str, Tensor]]:
+def _digest(body: BodyHash, rest: Buffer, told: bytes) -> bytes:
+    return body.with_header(hashlib.sha256(rest).digest() + told).encode()
+
+
+def _read(path: Path) -> Found:
     try:
         with path.open("rb") as file:
             first, told = file.readline().rstrip(b"\n"), file.readline().rstrip(b"\n")
-            weights = buffer(max(0, path.stat().st_size - file.tell()))
-            file.readinto(weights)
+            left = max(0, path.stat().st_size - file.tell())
+            body = buffer(min(left, _size_of_state(told)))
+            file.readinto(body)
+            rest = bytearray(file.read())
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
-    if first != _MARK + BodyHash(weights).with_header(told).encode():
+    if first != _MARK + _digest(BodyHash(body), rest, told):
         raise StateError(f"{path} is damaged: its checksum does not hold")
     try:
         facts = json.loads(told)
-        names = facts.pop("tensors")
-        return Progress(**facts), tensors_.decode(names, weights)
+        names, kept, best = facts.pop("tensors"), facts.pop("kept"), facts.pop("best")
+        del facts["bytes"]
+        progress = Progress(**facts, best=tuple(best) if best else None)
+        own = tensors_.decode(kept, rest) if kept else OrderedDict()
+        return Found(progress, tensors_.decode(names, body), own)
     except (ValueError, KeyError, TypeError, WireError) as error:
         raise StateError(f"{path} is of another version of the application: {error}") from None
+
+
+def _size_of_state(told: bytes) -> int:
+    """Return how many bytes the state has, as a line says that has not been checked yet; 0 where it is none."""
+    try:
+        size = json.loads(told)["bytes"]
+    except (ValueError, KeyError, TypeError):
+        return 0
+    return size if isinstance(size, int) and size > 0 else 0

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.config import RunConfig
+from fl_app.errors import Cancelled
 from fl_app.learning.trainer import SiteTrainer
+from fl_app.rounds.local_state import LocalState
 from fl_app.rounds.results import Results
 from fl_app.transport.link import AGGREGATOR
 from fl_app.transport.managers import LOCAL_JOINED, SiteManager
@@ -21,6 +23,12 @@ from fedml.cross_silo.client.fedml_trainer_dist_adapter import TrainerDistAdapte
 from fedml.cross_silo.client.message_define import MyMessage  # isort: skip
 
 _log = logging.getLogger(__name__)
+
+_LEAVE_SECONDS = 2.0
+
+
+class Superseded(Exception):
+    """Another task than the one that is worked on has come."""
 
 
 class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not typed
@@ -35,6 +43,8 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         config: RunConfig,
         wire: SiteManager,
         results: Results,
+        local_state: LocalState,
+        data_sha256: str,
     ) -> None:
         """Prepare to answer.
 
@@ -45,11 +55,14 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
             config: the site's run files.
             wire: dials the aggregator.
             results: the output folder.
+            local_state: what the algorithm remembers here.
+            data_sha256: the digest of the site's data, for the model's provenance.
         """
         self._wire = wire
         super().__init__(args, adapter, None, 1, 1, "GRPC")
         self._trainer, self._config, self._results = trainer, config, results
-        self._run = ""
+        self._local_state, self._data_sha256 = local_state, data_sha256
+        self._run = self._edition = ""
 
     def _init_manager(self) -> None:
         """Use our wire where FedML would make one of its own."""
@@ -73,6 +86,18 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         """Report to an aggregator that has not heard of this process, be it new or be this process new."""
         self.send_client_status(0)
 
+    def send_client_status(self, receive_id: int, status: str = ClientMasterManager.ONLINE_STATUS_FLAG) -> None:
+        """Say that this process is there, or goes."""
+        message = Message(MyMessage.MSG_TYPE_C2S_CLIENT_STATUS, 1, receive_id)
+        message.add_params(MyMessage.MSG_ARG_KEY_CLIENT_STATUS, status)
+        message.add_params("data_sha256", self._data_sha256)
+        self.send_message(message)
+
+    def leave(self) -> None:
+        """Say that this site leaves in order: the aggregator need not wait for it."""
+        self.send_client_status(0, "LEAVING")
+        self._wire.flush(_LEAVE_SECONDS)
+
     def handle_message_init(self, msg_params: Message) -> None:
         """Take up the current round, whichever it is."""
         self._work(msg_params)
@@ -82,17 +107,41 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         self._work(msg_params)
 
     def handle_message_finish(self, msg_params: Message) -> None:
-        """Say good-bye and end."""
+        """Say good-bye and end; or wait, if the aggregator is to come back.
+
+        Raises:
+            Cancelled: the run was ended for good.
+        """
+        outcome = msg_params.get("outcome")
+        if outcome == "stopped":
+            _log.info("the aggregator was stopped; waiting for it to come back")
+            self._show("waiting", [AGGREGATOR])
+            return
+        self._results.sync()
+        if outcome == "cancelled":
+            raise Cancelled("The coordinator has cancelled the run.")
         _log.info("the run is done")
         self._show("finished", [])
-        self._results.sync()
         super().handle_message_finish(msg_params)
 
+    def check(self) -> None:
+        """Raise :class:`Superseded` if the aggregator has given another task than the one that is worked on."""
+        if self._wire.is_outdated(self._run, self.round_idx, self._edition):
+            raise Superseded
+
     def _work(self, task: Message) -> None:
-        """Evaluate the global model on held-out data, then fit it, unless a newer task is waiting already."""
-        if self._wire.is_outdated(task):
-            return
-        self._run, self.round_idx, self.num_rounds = task.get("run"), task.get("round"), task.get("rounds")
+        """Do a task, unless another one comes meanwhile: the round has closed, or the aggregator is a new process."""
+        self._run, self._edition = task.get("run"), task.get("edition")
+        self.round_idx, self.num_rounds = task.get("round"), task.get("rounds")
+        try:
+            self.check()
+            self._evaluate_and_fit(task)
+        except Superseded:
+            _log.info("round %d goes on without this fit; another task comes", self.round_idx + 1)
+        self._show("waiting", [AGGREGATOR])
+
+    def _evaluate_and_fit(self, task: Message) -> None:
+        """Evaluate the global model on held-out data, then fit it."""
         self.trainer_dist_adapter.update_dataset()
         self.trainer_dist_adapter.update_model(task.get(MyMessage.MSG_ARG_KEY_MODEL_PARAMS))
         self._trainer.evaluation = None
@@ -100,13 +149,16 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
             self.trainer_dist_adapter.test(self.round_idx)
         if self.round_idx < self.num_rounds:
             self._show("training", [])
+            self._trainer.restore_local(self._local_state.load(self._run, task.get("counted")))
             self._ClientMasterManager__train()
         else:
             self._send_evaluation()
-        self._show("waiting", [AGGREGATOR])
 
     def send_model_to_server(self, receive_id: int, weights: OrderedDict[str, Tensor], local_sample_num: int) -> None:
         """Answer a round: the update, and the evaluation of the model that came with the task."""
+        remembered = self._trainer.local_state()
+        if remembered is not None:
+            self._local_state.save(self._run, self.round_idx, remembered)
         evaluated = self._trainer.metrics()
         fitted = {"train_loss": self._trainer.train_loss, "fit_seconds": round(self._trainer.fit_seconds, 6)}
         message = self._answer(MyMessage.MSG_TYPE_C2S_SEND_MODEL_TO_SERVER, {**fitted, **evaluated})
@@ -126,6 +178,7 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         message = Message(kind, 1, 0)
         message.add_params("run", self._run)
         message.add_params("round", self.round_idx)
+        message.add_params("edition", self._edition)
         message.add_params("metrics", metrics)
         return message
 

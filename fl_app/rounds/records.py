@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fl_app.plugins import Update
+from fl_app.rounds.book import RoundBook
 
 Record = dict[str, Any]
 
@@ -13,21 +14,22 @@ _EVALUATED = ("test_samples", "test_loss", "auroc", "auprc")
 
 
 def opened_record(
-    round_: int, rounds: int, seconds: float, updates: Sequence[Update], metrics: Mapping[str, Mapping[str, Any]]
+    book: RoundBook, seconds: float, updates: Sequence[Update], unusual: Mapping[str, Mapping[str, Any]]
 ) -> Record:
-    """Return the record of a round that has closed, its model not evaluated yet.
+    """Return the record of a round that is being closed, its model not evaluated yet.
 
     Args:
-        round_: counted from 0.
-        rounds: of the whole run.
+        book: of the round; it knows who was asked, and what each site sent with its update.
         seconds: from its opening to its closing.
-        updates: those that were aggregated.
-        metrics: site to what it sent with its update.
+        updates: those that are aggregated.
+        unusual: site to how its update compares with the others, see :mod:`fl_app.learning.outliers`.
     """
+    metrics = book.answers
     return {
-        "round": round_,
-        "rounds": rounds,
+        "round": book.round,
+        "rounds": book.rounds,
         "seconds": round(seconds, 6),
+        "asked": list(book.asked),
         "answered": [update.site for update in updates],
         "sites": [
             {
@@ -36,6 +38,7 @@ def opened_record(
                 "train_loss": metrics[update.site].get("train_loss"),
                 **dict.fromkeys(_EVALUATED),
                 "fit_seconds": metrics[update.site].get("fit_seconds"),
+                **unusual.get(update.site, {}),
             }
             for update in updates
         ],

@@ -7,6 +7,7 @@ import platform
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from fl_app.config import RunConfig
 from fl_app.learning.state import digest_of
+from fl_app.rounds.book import RoundBook
 from fl_app.rounds.files import RoundLines, make_folder, write_atomically, write_json
+from fl_app.rounds.ledger import Ledger
 from fl_app.rounds.records import Record
 
 _ROUNDS, _PROGRESS, _MODEL, _MODEL_FACTS, _SUMMARY = _FILES = (
@@ -56,13 +59,14 @@ class Results:
             self._progress = now
             write_json(self._folder / _PROGRESS, now, durable=False)
 
-    def model(self, config: RunConfig, state: OrderedDict[str, Tensor], samples: Mapping[str, int]) -> str:
-        """Write the global model and what it is.
+    def model(self, config: RunConfig, state: OrderedDict[str, Tensor], *, ledger: Ledger, book: RoundBook) -> str:
+        """Write the global model and where it comes from.
 
         Args:
             config: the aggregator's.
             state: the weights.
-            samples: site to training samples.
+            ledger: who took part, and with which data.
+            book: how many rounds, and the sites' samples.
 
         Returns:
             The SHA-256 of ``model.safetensors``, which depends on nothing but the weights.
@@ -78,9 +82,14 @@ class Results:
                 "options": dict(config.model.options),
                 "dataset": {"name": config.dataset.name, "options": dict(config.dataset.options)},
                 "aggregation": {"name": config.aggregation.name, "options": dict(config.aggregation.options)},
-                "rounds": config.training.rounds,
-                "sites": list(config.roster),
-                "samples": {site: samples.get(site) for site in config.roster},
+                "run": ledger.run,
+                "rounds": book.rounds,
+                "sites": sorted(ledger.took_part),
+                "samples": {site: book.samples.get(site) for site in sorted(ledger.took_part)},
+                "rounds_taken_part_in": dict(sorted(ledger.took_part.items())),
+                "data_sha256": dict(sorted(ledger.data.items())),
+                "training": asdict(config.training),
+                "policy": asdict(config.policy),
                 "seed": config.training.seed,
                 "versions": versions(),
                 "sha256": digest,
@@ -88,16 +97,39 @@ class Results:
         )
         return digest
 
-    def summary(self, config: RunConfig, *, run: str, seconds: float, last: Record, digest: str) -> dict[str, Any]:
+    def summary(
+        self, config: RunConfig, *, ledger: Ledger, book: RoundBook, seconds: float, last: Record, digest: str
+    ) -> dict[str, Any]:
         """Write and return the summary of a run that is done."""
+        stopping = config.training.early_stopping
         told = {
             "federation": config.federation,
-            "run": run,
-            "rounds": config.training.rounds,
-            "sites": list(config.roster),
+            "run": ledger.run,
+            "outcome": "stopped early" if book.ends_after else "done",
+            "rounds": book.rounds,
+            "sites": sorted(ledger.took_part),
+            **(
+                {"best": {"metric": stopping.metric, "value": ledger.best.value, "round": ledger.best.round}}
+                if stopping and ledger.best
+                else {}
+            ),
             "seconds": round(seconds, 3),
             "federated": last["federated"],
             "model_sha256": digest,
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        write_json(self._folder / _SUMMARY, told)
+        return told
+
+    def cancelled(self, config: RunConfig, *, ledger: Ledger, book: RoundBook) -> dict[str, Any]:
+        """Write and return the summary of a run that was cancelled: it has no model."""
+        told = {
+            "federation": config.federation,
+            "run": ledger.run,
+            "outcome": "cancelled",
+            "rounds": book.round,
+            "sites": sorted(ledger.took_part),
+            "seconds": round(time.time() - ledger.started_at, 3),
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         write_json(self._folder / _SUMMARY, told)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fl_app.errors import FlAppError
 from fl_app.tracking import palette
+from fl_app.tracking.deviations import findings
 from fl_app.tracking.figure import (
     Drawing,
     comparison_drawing,
@@ -128,6 +129,7 @@ def _cautions(results: Results) -> str:
             "<strong>Rebuilt tables.</strong> Charting and laboratory tables were rebuilt in the raw schema from real "
             "values; their sampling is not that of the original. Do not compare with results on the original tables."
         )
+    notes += [escape(sentence) for sentence in findings(results)]
     return "\n".join(f'<p class="caution" role="note">{note}</p>' for note in notes)
 
 

@@ -35,6 +35,15 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Deviation:
+    """How a site's update compared with the others of its round: norm of its change, cosine to theirs."""
+
+    norm: float | None
+    cosine: float | None
+    stands_out: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One round: the global model after it, on each site's held-out data. ``seconds`` is wall time."""
 
@@ -43,6 +52,10 @@ class Round:
     answered: tuple[str, ...]
     federated: Metrics
     sites: Mapping[str, Metrics]
+    deviations: Mapping[str, Deviation] = field(default_factory=dict)
+    """Of the sites whose updates were compared."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Site to why its update was not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +183,14 @@ def _round(where: str, line: str) -> Round:
             answered=tuple(str(site) for site in record.get("answered") or ()),
             federated=_metrics(record.get("federated") or {}, "test_loss"),
             sites={str(site["site"]): _metrics(site, "test_loss") for site in record.get("sites") or ()},
+            deviations={
+                str(site["site"]): Deviation(
+                    _number(site.get("update_norm")), _number(site.get("cosine")), bool(site["outlier"])
+                )
+                for site in record.get("sites") or ()
+                if site.get("outlier") is not None
+            },
+            refused={str(site): str(reason) for site, reason in (record.get("refused") or {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnusableResults(f"{where} is not a round's record: {error!r}.") from None

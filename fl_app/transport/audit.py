@@ -10,6 +10,7 @@ survive a killed process at once and a power cut after at most :data:`SYNC_SECON
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -17,7 +18,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,12 @@ class AuditLog:
         self._count, self._hash, self._anchored = 0, NOTHING, -1
         self._file = -1
         self._dirty, self._closed = threading.Event(), threading.Event()
+        self._post: Callable[[BaseException], None] = lambda error: None
         self._thread = threading.Thread(target=self._keep, name="audit", daemon=True)
+
+    def tell(self, post: Callable[[BaseException], None]) -> None:
+        """Post an error there when a line cannot be written: the wire's threads cannot end the node."""
+        self._post = post
 
     def open(self) -> None:
         """Go on where the log ended, or begin one.
@@ -114,16 +120,25 @@ class AuditLog:
             digest = hashlib.sha256(_text(line)).hexdigest()
             data = _text({**line, "hash": digest}) + b"\n"
             try:
-                written = os.write(self._file, data)
-            except OSError as error:
-                raise StateError(
-                    f"{self._path} cannot be written: {error.strerror}.",
-                    remedy="Free space: what cannot be recorded is not sent.",
-                ) from None
-            if written != len(data):
-                raise StateError(f"{self._path} cannot be written whole.", remedy="Free space there.")
+                self._write(data)
+            except StateError as error:
+                self._post(error)
+                raise
             self._count, self._hash = self._count + 1, digest
         self._dirty.set()
+
+    def _write(self, line: bytes) -> None:
+        """Append a whole line, or nothing of it: the next one must not follow half of one."""
+        try:
+            written = os.write(self._file, line)
+            if written != len(line):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise StateError(
+                f"{self._path} cannot be written: {error.strerror}.",
+                remedy="Free space and start again: what cannot be recorded is not sent.",
+            ) from None
 
     def _keep(self) -> None:
         """Anchor what is new, at most once in a while; sleep as long as there is nothing."""
@@ -133,7 +148,7 @@ class AuditLog:
             self._closed.wait(SYNC_SECONDS)
             try:
                 self._anchor()
-            except StateError as error:
+            except (StateError, OSError) as error:
                 _log.warning("%s", error)
 
     def _anchor(self) -> None:

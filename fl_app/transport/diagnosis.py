@@ -71,6 +71,11 @@ def _shake_hands(plain: socket.socket, credentials: Credentials, tls_name: str) 
             f"{credentials.folder / 'authority.pem'} with the coordinator's",
             needs_a_person=True,
         )
+    except ssl.SSLEOFError:
+        return Diagnosis(
+            "the connection was closed in the middle of the TLS handshake; the aggregator is starting or ending, or "
+            "something between here and there is not let through"
+        )
     except ssl.SSLError as error:
         return Diagnosis(f"the TLS handshake failed: {error.reason or error}", needs_a_person=True)
     except OSError as error:

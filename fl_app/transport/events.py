@@ -31,6 +31,20 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Expelled:
+    """A site's certificate was found to be revoked: it is not admitted any more."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Something that this process tells itself, as a message type of its own."""
+
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message, checked for form and sender."""
 
@@ -44,5 +58,5 @@ class Failed:
     error: FlAppError
 
 
-Event = Joined | Left | Returned | Received | Failed
+Event = Joined | Left | Returned | Expelled | Received | Failed | Local
 Deliver = Callable[[Event], None]

@@ -23,18 +23,21 @@ KINDS_OUT = frozenset({"update", "evaluation", "status"})
 class EgressGuard:
     """Knows what a site has declared: its model's tensors, the metrics of :data:`METRICS`, and the current task."""
 
-    def __init__(self, declared: Mapping[str, Tensor], *, node: str, samples: int | None = None) -> None:
+    def __init__(
+        self, declared: Mapping[str, Tensor], *, node: str, samples: int | None = None, data_sha256: str = ""
+    ) -> None:
         """Declare the model.
 
         Args:
             declared: the model's tensors; only names, shapes and types are kept.
             node: the site, the only sender.
             samples: the site's training samples; an update that claims another number does not leave. None: any.
+            data_sha256: the digest of the site's data that it may tell.
         """
         self._declared = {
             name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for name, tensor in declared.items()
         }
-        self._node, self._samples = node, samples
+        self._node, self._samples, self._data_sha256 = node, samples, data_sha256
         self._task: tuple[str, int] | None = None
 
     def task(self, run: str, round_: int) -> None:
@@ -64,7 +67,8 @@ class EgressGuard:
         except WireError as error:
             return str(error).removeprefix(f"{envelope.kind}: ")
         if envelope.kind == "status":
-            return None
+            is_own = envelope.fields["data_sha256"] in ("", self._data_sha256)
+            return None if is_own else "data_sha256 is not the digest of this site's data"
         if (envelope.fields["run"], envelope.fields["round"]) != self._task:
             return "it answers no task that the aggregator gave"
         if envelope.tensors is None:

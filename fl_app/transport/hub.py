@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 
 import grpc
@@ -16,10 +16,10 @@ from fl_app.config import Address
 from fl_app.errors import ConfigError, IdentityError
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Compression, packed_limit
-from fl_app.transport.events import Deliver, Joined, Left, Received, Returned
+from fl_app.transport.events import Deliver, Expelled, Joined, Left, Received, Returned
 from fl_app.transport.frames import Ack, Assembler, Hello, Letter
 from fl_app.transport.hashing import BodyHash
-from fl_app.transport.identity import Credentials, objection, peer_of
+from fl_app.transport.identity import Credentials, is_revoked, objection, peer_of
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer
 from fl_app.transport.options import METHOD, SERVICE, server_options
@@ -41,7 +41,11 @@ _UNGREETED_STREAMS = 3
 _FREE_MESSAGES = 8
 _REPEATED_MESSAGES = 16
 _STREAM_THREADS = _UNGREETED_STREAMS + 2
+#: As many as a VPC can peer with.
+_MOST_SITES = 125
 _TLS_1_3 = b"TLSv1.3"
+#: The code by which a site is told that it is not on the roster: it may be before long, so it knocks again.
+_NOT_ON_ROSTER = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class Refusal(Exception):
@@ -107,13 +111,17 @@ class Hub:
         self._ungreeted: Counter[str] = Counter()
         self._stopped = threading.Event()
         self._looker = threading.Thread(target=self._look_on, name="hub-look", daemon=True)
-        self._sessions = {site: Session(answers=True, compression=compression) for site in roster}
-        self._room = {site: threading.Semaphore(_UNREAD_MESSAGES) for site in roster}
+        self._roster: frozenset[str] = frozenset()
+        self._sessions: dict[str, Session] = {}
+        self._room: dict[str, threading.Semaphore] = {}
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self.refused: Counter[str] = Counter()
-        # threads for each site's streams, and some for those that are being refused
-        self._threads = futures.ThreadPoolExecutor(len(roster) * _STREAM_THREADS + 8, thread_name_prefix="hub")
+        self.admit(roster)
+        # threads for each site's streams, of sites that join later as well, and some for those that are being refused;
+        # a thread is made when it is needed
+        most = max(2 * len(roster), _MOST_SITES) * _STREAM_THREADS + 8
+        self._threads = futures.ThreadPoolExecutor(most, thread_name_prefix="hub")
         self._server = grpc.server(self._threads, options=server_options())
         handler = grpc.stream_stream_rpc_method_handler(self._serve)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
@@ -139,7 +147,18 @@ class Hub:
             self._audit.open()
         self._server.start()
         self._looker.start()
-        _log.info("listening on %s for %s", self._listen, ", ".join(self._sessions))
+        _log.info("listening on %s for %s", self._listen, ", ".join(sorted(self._roster)))
+
+    def admit(self, roster: Iterable[str]) -> None:
+        """Admit the sites of this roster from now on, and end the streams of those that are not on it."""
+        with self._lock:
+            self._roster = frozenset(roster)
+            for site in self._roster - self._sessions.keys():
+                self._sessions[site] = Session(answers=True, compression=self._compression)
+                self._room[site] = threading.Semaphore(_UNREAD_MESSAGES)
+            removed = [stream for site, stream in self._streams.items() if site not in self._roster]
+        for stream in removed:
+            stream.end(self._refusal(stream.site, _NOT_ON_ROSTER, f"{stream.site} is not on the roster any more"))
 
     def renew(self, credentials: Credentials) -> None:
         """Shake hands with other credentials from now on, and end the streams of whom they do not admit any more."""
@@ -150,6 +169,8 @@ class Hub:
             reason = objection(stream.certificate, credentials)
             if reason:
                 stream.end(self._refusal(stream.site, grpc.StatusCode.UNAUTHENTICATED, reason))
+            if is_revoked(stream.certificate, credentials):
+                self._deliver(Expelled(stream.site))
 
     def send(self, site: str, header: bytes, body: Buffer, *, hashed: BodyHash | None = None) -> None:
         """Queue a message for a site; it takes the place of what the site has not received yet.
@@ -181,6 +202,12 @@ class Hub:
             stream = self._streams.get(site)
         if stream:
             stream.end(self._refusal(site, grpc.StatusCode.INVALID_ARGUMENT, reason))
+
+    def flush(self, seconds: float) -> None:
+        """Wait until the sites that are connected have everything, or the time is over."""
+        until = time.monotonic() + seconds
+        for site in self.connected():
+            self._sessions[site].wait_until_empty(max(0.0, until - time.monotonic()))
 
     def stop(self) -> None:
         """End all streams and stop listening."""
@@ -248,11 +275,13 @@ class Hub:
             raise self._refusal(where, denied, reason)
         if peer.role != "client":
             raise self._refusal(where, denied, f"{peer.uri} is not a client's certificate")
-        if peer.node not in self._sessions:
-            raise self._refusal(where, denied, f"{peer.node} is not on the roster")
+        if peer.node not in self._roster:
+            raise self._refusal(where, _NOT_ON_ROSTER, f"{peer.node} is not on the roster")
         certificate = x509.load_pem_x509_certificate(pem)
         wrong = objection(certificate, own)
         if wrong:
+            if is_revoked(certificate, own):
+                self._deliver(Expelled(peer.node))
             raise self._refusal(peer.node, grpc.StatusCode.UNAUTHENTICATED, wrong)
         with self._lock:
             too_many = self._ungreeted[peer.node] >= _UNGREETED_STREAMS

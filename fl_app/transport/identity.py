@@ -71,11 +71,16 @@ def objection(certificate: x509.Certificate, own: Credentials) -> str | None:
         return f"the certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     if now > certificate.not_valid_after_utc:
         return "the certificate has expired"
-    if certificate.serial_number in own.revoked:
+    if is_revoked(certificate, own):
         return f"the certificate {certificate.serial_number:x} is revoked"
     if not any(_is_issued_by(certificate, authority) for authority in own.authorities):
         return "no authority that is trusted here any more has issued the certificate"
     return None
+
+
+def is_revoked(certificate: x509.Certificate, own: Credentials) -> bool:
+    """Say whether a peer's certificate is among those that were revoked."""
+    return certificate.serial_number in own.revoked
 
 
 def peer_of(certificate_pem: bytes) -> Peer:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import grpc
 
 from fl_app.config import Address
-from fl_app.errors import IdentityError, RefusedError
+from fl_app.errors import IdentityError, RefusedError, StateError
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Compression, packed_limit
 from fl_app.transport.diagnosis import diagnose
@@ -41,7 +41,6 @@ _RENEWAL_SECONDS = 30.0
 _IDENTITY_REFUSED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 _MESSAGE_REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
@@ -161,6 +160,9 @@ class Link:
                 self._deliver(Failed(RefusedError(f"The aggregator sent what is not of this protocol: {error}.")))
                 self._closed.set()
                 return was_open, None
+            except StateError:  # what arrived cannot be recorded; the node knows, and ends
+                self._closed.set()
+                return was_open, None
             finally:
                 writer.close()
 
@@ -202,6 +204,10 @@ class Link:
         if code in _MESSAGE_REFUSED:
             self._fail(RefusedError(f"The aggregator at {self._planned} refuses what this site sent: {details}."))
             return True
+        if code == grpc.StatusCode.FAILED_PRECONDITION:
+            _log.info("waiting for the aggregator: %s; its coordinator adds a site, and leaves it out", details)
+            self._closed.wait(_LONGEST_PAUSE)
+            return False
         if code == grpc.StatusCode.ABORTED:
             _log.warning("%s; does a second client run with this site's certificate?", details)
             self._closed.wait(_LONGEST_PAUSE)

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,7 +22,7 @@ from fl_app.transport import tensors as tensors_
 from fl_app.transport.address import real_address
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.compression import Feedback, is_half, lengthen, pack
-from fl_app.transport.events import Event, Failed, Joined, Left, Received, Returned
+from fl_app.transport.events import Event, Expelled, Failed, Joined, Left, Local, Received, Returned
 from fl_app.transport.guard import EgressGuard
 from fl_app.transport.hashing import BodyHash
 from fl_app.transport.hub import Hub
@@ -39,11 +39,15 @@ from fedml.core.distributed.communication.message import Message  # isort: skip
 from fedml.cross_silo.server.message_define import MyMessage  # isort: skip
 
 #: Messages that never leave the process; FedML's own types are below 100.
-LOCAL_JOINED, LOCAL_LEFT, LOCAL_RETURNED, LOCAL_TICK, LOCAL_DEADLINE, LOCAL_FAREWELL = 901, 902, 903, 904, 905, 906
+LOCAL_JOINED, LOCAL_LEFT, LOCAL_RETURNED, LOCAL_EXPELLED = 901, 902, 903, 904
+LOCAL_TICK, LOCAL_DEADLINE, LOCAL_FAREWELL = 911, 912, 913
+LOCAL_STOP, LOCAL_STOP_NOW, LOCAL_CANCEL = 921, 922, 923
 
 _log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 5.0
+#: A signal that comes just before the loop begins to wait does not wake it: Python runs handlers between two bytecodes.
+_LONGEST_WAIT = 1.0
 
 
 class Observer(Protocol):
@@ -88,7 +92,9 @@ class QueueManager(BaseCommunicationManager):  # type: ignore[misc]  # FedML is 
                 raise event
             if isinstance(event, Failed):
                 raise event.error
-            if event is not None:
+            if isinstance(event, Local):
+                self._notify(Message(event.kind, 0, 0))
+            elif event is not None:
                 self._handle(event)
 
     def stop_receive_message(self) -> None:
@@ -107,7 +113,8 @@ class QueueManager(BaseCommunicationManager):  # type: ignore[misc]  # FedML is 
             if not self._running:
                 return None
         try:
-            return self._inbox.get(timeout=max(0.0, self._timers[0][0] - now) if self._timers else None)
+            due = self._timers[0][0] - now if self._timers else _LONGEST_WAIT
+            return self._inbox.get(timeout=min(max(0.0, due), _LONGEST_WAIT))
         except Empty:
             return None
 
@@ -119,11 +126,27 @@ class QueueManager(BaseCommunicationManager):  # type: ignore[misc]  # FedML is 
         raise NotImplementedError
 
 
+class Places(Protocol):
+    """Site to FedML's rank and back."""
+
+    def of(self, site: str) -> int:
+        """Return a site's rank."""
+
+    def site(self, rank: int) -> str:
+        """Return a rank's site."""
+
+
 class HubManager(QueueManager):
     """The aggregator's: rank 0 to FedML, and the only place that knows which site has which rank."""
 
     def __init__(
-        self, config: RunConfig, credentials: Credentials, *, audit: AuditLog, declared: Mapping[str, Tensor]
+        self,
+        config: RunConfig,
+        credentials: Credentials,
+        *,
+        audit: AuditLog,
+        declared: Mapping[str, Tensor],
+        ranks: Places,
     ) -> None:
         """Listen for the roster's sites.
 
@@ -131,17 +154,18 @@ class HubManager(QueueManager):
             config: the aggregator's run files.
             credentials: its own.
             audit: where every message is recorded.
-            declared: the model's tensors: what a site sends is no larger.
+            declared: the tensors of an update: what a site sends is no larger.
+            ranks: of every site that was ever admitted.
 
         Raises:
             ConfigError: the address cannot be bound.
         """
         super().__init__()
-        self._rank_of = {site: rank for rank, site in enumerate(config.roster, start=1)}
-        self._site_of = {rank: site for site, rank in self._rank_of.items()}
+        self._ranks = ranks
         self._encoded: tuple[Mapping[str, Tensor], Buffer, BodyHash] | None = None
         self._audit, self._compression = audit, config.compression
         self._packed: tuple[Buffer, Buffer, BodyHash] | None = None
+        audit.tell(self.post)
         self.hub = Hub(
             listen=real_address(config.aggregator),
             credentials=credentials,
@@ -157,11 +181,19 @@ class HubManager(QueueManager):
 
     def send_message(self, msg: Message) -> None:
         """Queue a message for a site. Never waits: a dead site delays nobody."""
-        site = self._site_of[int(msg.get_receiver_id())]
+        site = self._ranks.site(int(msg.get_receiver_id()))
         envelope = to_envelope(msg, sender=AGGREGATOR, receiver=site)
         check(envelope)
         body, hashed = self._body(envelope.tensors)
         self.hub.send(site, encode_header(envelope), body, hashed=hashed)
+
+    def admit(self, roster: Iterable[str]) -> None:
+        """Admit the sites of this roster from now on, and no others."""
+        self.hub.admit(roster)
+
+    def flush(self, seconds: float) -> None:
+        """Wait until the sites that are connected have everything, or the time is over."""
+        self.hub.flush(seconds)
 
     def dropped(self, site: str, reason: str) -> None:
         """Count and log a message of a site that is not worked on."""
@@ -210,7 +242,7 @@ class HubManager(QueueManager):
         return self._encoded[1:]
 
     def _handle(self, event: Event) -> None:
-        local = {Joined: LOCAL_JOINED, Left: LOCAL_LEFT, Returned: LOCAL_RETURNED}
+        local = {Joined: LOCAL_JOINED, Left: LOCAL_LEFT, Returned: LOCAL_RETURNED, Expelled: LOCAL_EXPELLED}
         if isinstance(event, Received):
             envelope = event.envelope
             self.hub.done_with(envelope.sender)
@@ -226,9 +258,9 @@ class HubManager(QueueManager):
                     self.refuse(envelope.sender, str(error))
                     return
                 envelope = replace(envelope, tensors=whole)
-            self._notify(to_message(envelope, sender_rank=self._rank_of[envelope.sender], receiver_rank=0))
-        elif isinstance(event, Joined | Left | Returned):
-            self._notify(Message(local[type(event)], self._rank_of[event.peer], 0))
+            self._notify(to_message(envelope, sender_rank=self._ranks.of(envelope.sender), receiver_rank=0))
+        elif isinstance(event, Joined | Left | Returned | Expelled):
+            self._notify(Message(local[type(event)], self._ranks.of(event.peer), 0))
 
 
 class SiteManager(QueueManager):
@@ -248,11 +280,12 @@ class SiteManager(QueueManager):
         """
         super().__init__()
         self._node, self._audit, self._guard = config.node, audit, guard
+        audit.tell(self.post)
         audit.open()
         self._compression = config.compression
         self._feedback = Feedback(config.compression, state) if is_half(config.compression) else None
         self._base: Mapping[str, Tensor] = {}
-        self._newest: tuple[Any, Any] | None = None
+        self._newest: tuple[Any, Any, Any] | None = None
         self.link = Link(
             planned=config.aggregator,
             real=real_address(config.aggregator),
@@ -290,9 +323,13 @@ class SiteManager(QueueManager):
         self.link.flush(_FLUSH_SECONDS)
         super().stop_receive_message()
 
-    def is_outdated(self, message: Message) -> bool:
-        """Say whether a newer task than this one has arrived meanwhile."""
-        return self._newest is not None and self._newest != (message.get("run"), message.get("round"))
+    def flush(self, seconds: float) -> None:
+        """Wait until the aggregator has everything, or the time is over."""
+        self.link.flush(seconds)
+
+    def is_outdated(self, run: str, round_: int, edition: str) -> bool:
+        """Say whether another task than this one has arrived meanwhile; safe to ask on any thread."""
+        return self._newest is not None and self._newest != (run, round_, edition)
 
     def close(self) -> None:
         """End the stream."""
@@ -309,8 +346,11 @@ class SiteManager(QueueManager):
 
     def _arrived(self, event: Event) -> None:
         """Remember the newest task at once, on the link's thread: the loop may be in the middle of a fit."""
-        if isinstance(event, Received) and event.envelope.kind in ("init", "sync"):
-            self._newest = (event.envelope.fields["run"], event.envelope.fields["round"])
+        if isinstance(event, Received) and event.envelope.kind in TO_SITE:
+            fields = event.envelope.fields  # the end of a run is a task without a round
+            self._newest = (fields["run"], fields.get("round"), fields.get("edition"))
+        elif isinstance(event, Joined):  # a new process of the aggregator, which gives its own tasks
+            self._newest = ("", None, None)
         self.post(event)
 
     def _handle(self, event: Event) -> None:

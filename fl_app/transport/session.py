@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from fl_app.errors import StateError
 from fl_app.transport.frames import (
     CHUNK,
     Ack,
@@ -188,7 +189,10 @@ class StreamWriter:
             yield from control
             if letter:
                 self._sent = letter.number
-                yield from self._recorded(letter)
+                try:
+                    yield from self._recorded(letter)
+                except StateError:  # it cannot be recorded, so it is not sent whole; the node knows
+                    return
 
     def _recorded(self, letter: Letter) -> Iterator[bytes]:
         """Yield a message's frames; it is recorded before it can be whole on the other side, and if it is torn off."""

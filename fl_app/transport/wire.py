@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,10 +22,16 @@ from fl_app.transport.json_text import WireError, parse_json
 from fl_app.transport.memory import Buffer
 
 #: The version of header and framing; both sides say theirs when a stream opens.
-VERSION = 1
+VERSION = 2
 HEADER_LIMIT = 256 << 10
 _TEXT_LIMIT = 256
 _COUNT_LIMIT = 2**53
+
+_RUN = re.compile(r"[A-Za-z0-9]{1,64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+#: How a run ends for a site: it is done; it was cancelled; or the aggregator stops and will come back.
+OUTCOMES = ("done", "cancelled", "stopped")
 
 #: More training samples than this no site has; a count above it would only outweigh the others.
 SAMPLES_LIMIT = 10**9
@@ -70,19 +77,43 @@ def _is_samples(value: Any) -> bool:
 
 
 def _is_status(value: Any) -> bool:
-    return value in ("ONLINE", "FINISHED")
+    return value in ("ONLINE", "FINISHED", "LEAVING")
 
 
-_TASK: Mapping[str, Check] = {"run": _is_text, "round": _is_count, "rounds": _is_count}
+def _is_run(value: Any) -> bool:
+    """A run's name becomes part of a file's name at the site, so it is letters and digits."""
+    return isinstance(value, str) and _RUN.fullmatch(value) is not None
+
+
+def _is_round_or_none(value: Any) -> bool:
+    return value is None or _is_count(value)
+
+
+def _is_digest_or_empty(value: Any) -> bool:
+    return isinstance(value, str) and (not value or _DIGEST.fullmatch(value) is not None)
+
+
+def _is_outcome(value: Any) -> bool:
+    return value in OUTCOMES
+
+
+_TASK: Mapping[str, Check] = {
+    "run": _is_run,
+    "round": _is_count,
+    "rounds": _is_count,
+    "counted": _is_round_or_none,
+    "edition": _is_run,
+}
+_ANSWER: Mapping[str, Check] = {"run": _is_run, "round": _is_count, "edition": _is_run, "metrics": _are_metrics}
 
 #: Kind → its fields, all of them required, and whether it carries tensors.
 KINDS: Mapping[str, tuple[Mapping[str, Check], bool]] = {
     "init": (_TASK, True),
     "sync": (_TASK, True),
-    "finish": ({"run": _is_text}, False),
-    "status": ({"client_status": _is_status}, False),
-    "update": ({"run": _is_text, "round": _is_count, "num_samples": _is_samples, "metrics": _are_metrics}, True),
-    "evaluation": ({"run": _is_text, "round": _is_count, "metrics": _are_metrics}, False),
+    "finish": ({"run": _is_run, "outcome": _is_outcome}, False),
+    "status": ({"client_status": _is_status, "data_sha256": _is_digest_or_empty}, False),
+    "update": ({**_ANSWER, "num_samples": _is_samples}, True),
+    "evaluation": (_ANSWER, False),
 }
 
 

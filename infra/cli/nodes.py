@@ -84,7 +84,13 @@ def start(
     )
 
 
-def stop(ctx: typer.Context, who: Who = None) -> None:
+def stop(
+    ctx: typer.Context,
+    who: Who = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End the run for good: no model is written, the next start begins anew.")
+    ] = False,
+) -> None:
     """Have nodes stop in order; the next start goes on from where they were."""
     from infra.nodes import control
     from infra.nodes.remote import reports
@@ -94,7 +100,7 @@ def stop(ctx: typer.Context, who: Who = None) -> None:
     chosen = remotes_of(here, who)
     at_rest = (None, NodeState.READY, NodeState.STOPPED, NodeState.FINISHED, NodeState.FAILED)
     control.wait_until(
-        control.stop(chosen),
+        control.stop(chosen, cancel=cancel),
         lambda _, report: report.state in at_rest,
         what="stopped",
         timeout_seconds=control.STOP_SECONDS,

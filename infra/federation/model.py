@@ -122,6 +122,16 @@ class Participant(Account):
     data: DataLocation = Field(default=DataLocation(), description="What the site contributes.")
 
 
+class EarlyStopping(Model):
+    """When training ends before its last round. The metric is the federation's, on the sites' held-out data."""
+
+    metric: Literal["test_loss", "auroc", "auprc"] = Field(description="What has to get better.")
+    patience: PositiveInt = Field(description="Rounds without improvement after which training ends.", examples=[10])
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(not_a_flag)] = Field(
+        default=0.0, description="What counts as an improvement, in the metric's unit.", examples=[0.001]
+    )
+
+
 class Training(Model):
     """What is trained, and how."""
 
@@ -146,18 +156,44 @@ class Training(Model):
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = Field(
         default=0, description="Two runs with one seed give the same model."
     )
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="End before the last round when a metric gets no better; never if left out."
+    )
+
+
+def _selection(value: Any) -> Any:
+    return {"method": value} if isinstance(value, str) else value
+
+
+class Selection(Model):
+    """Which sites are asked in a round. A bare string is the method."""
+
+    method: Literal["all", "fraction", "data_size"] = Field(
+        default="all",
+        description="all; fraction: drawn by seed, each as likely as another; data_size: in proportion to its samples.",
+    )
+    fraction: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), BeforeValidator(not_a_flag)] = Field(
+        default=1.0, description="How many of the sites are asked, as a part of all, rounded up.", examples=[0.5]
+    )
 
 
 class Policy(Model):
-    """When a round closes, and how much may be sent in it."""
+    """Who is asked in a round, when it closes, what is kept, and how much may be sent in it."""
 
     quorum: PositiveInt | None = Field(
-        default=None, description="Sites that must answer a round; all if left out.", examples=[2]
+        default=None, description="Sites that must answer a round; all that are asked if left out.", examples=[2]
     )
-    round_deadline_seconds: PositiveFloat | None = Field(
-        default=None,
-        description="A round closes here once the quorum has answered; no deadline if left out.",
-        examples=[600],
+    round_deadline_seconds: PositiveFloat | Literal["adaptive", "none"] = Field(
+        default="adaptive",
+        description="A round closes here once the quorum has answered. adaptive: three times what the slowest site "
+        "usually takes, 5 s to 1 h; none: a round waits for all that are asked.",
+        examples=["adaptive", 600],
+    )
+    selection: Annotated[Selection, BeforeValidator(_selection, json_schema_input_type=str | Selection)] = Field(
+        default=Selection(), description="Which sites are asked in a round; all if left out."
+    )
+    checkpoints_kept: Annotated[Whole, Field(ge=1, le=100)] = Field(
+        default=3, description="How many of the newest checkpoints the aggregator keeps; one a round is made."
     )
     message_limit_mib: Annotated[Whole, Field(ge=1, le=65536)] = Field(
         default=1024, description="Largest message between a site and the aggregator, MiB."

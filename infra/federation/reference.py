@@ -29,6 +29,7 @@ _TAIL = """
 - no two ranges overlap, and each node's Region has a machine image and the zone that is named;
 - the instance type exists and has the GPUs that `gpu_mapping` speaks of;
 - data set, model and aggregation are installed (entry points), the quorum is not above the number of sites;
+- `scaffold` has the optimizer `sgd`; `trimmed_mean` and `median` have five participants and a quorum of five or more;
 - no hospital is at two sites; at most 125 sites, and a warning above 50, the quota of peerings that AWS gives at first;
 - no secret stands in the file, and none of FedML's switches for privacy, attack or defence.
 """

@@ -99,8 +99,12 @@ def _federate_args(federation: Federation, node: Node) -> dict[str, Any]:
     hub, *sites = nodes(federation)
     server_only = {
         "roster": [site.id for site in sites],
-        "quorum": policy.quorum or len(sites),
-        "round_deadline_seconds": policy.round_deadline_seconds,
+        "quorum": policy.quorum,
+        "round_deadline_seconds": None if policy.round_deadline_seconds == "none" else policy.round_deadline_seconds,
+        "selection": policy.selection.method,
+        "fraction": policy.selection.fraction,
+        "checkpoints_kept": policy.checkpoints_kept,
+        "early_stopping": training.early_stopping.model_dump() if training.early_stopping else None,
     }
     return {
         "federation": federation.name,

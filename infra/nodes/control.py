@@ -50,8 +50,12 @@ def start(chosen: Sequence[Remote], *, again: bool = False) -> dict[str, str]:
     return started
 
 
-def stop(chosen: Sequence[Remote]) -> tuple[Remote, ...]:
+def stop(chosen: Sequence[Remote], *, cancel: bool = False) -> tuple[Remote, ...]:
     """Have nodes stop in order; what they have learned so far stays with them, and the next start goes on from it.
+
+    Args:
+        chosen: which nodes.
+        cancel: end the run for good instead, also one that was stopped before; the next start begins anew.
 
     Returns:
         Those that may run still: of the others nothing was ever wanted.
@@ -66,7 +70,9 @@ def stop(chosen: Sequence[Remote]) -> tuple[Remote, ...]:
             desired = Desired.read(text)
         except Unreadable:
             desired = Desired("started")  # a node goes on with what it does while it cannot read what is wanted
-        if desired.state == "started":
+        if cancel and desired.run and desired.state != "cancelled":
+            remote.put(contract.DESIRED, Desired("cancelled", desired.run).text())
+        elif desired.state == "started":
             remote.put(contract.DESIRED, Desired("stopped", desired.run).text())
     return tuple(may_run)
 

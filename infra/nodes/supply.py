@@ -110,14 +110,9 @@ def approve(remote: Remote, digest: str) -> None:
 
 
 def _put_run_files(remote: Remote, federation: Federation, release: Release) -> None:
-    """Write the run files, and last the manifest that makes them count."""
-    s3 = remote.client("s3")
-    files = {name: text.encode() for name, text in run_files(federation, remote.node).items()}
-    for name, content in files.items():
-        s3.put_object(Bucket=remote.bucket, Key=f"{contract.RUN_PREFIX}{name}", Body=content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = Manifest(release=release.digest, files=digests)
-    s3.put_object(Bucket=remote.bucket, Key=contract.MANIFEST_KEY, Body=manifest.text().encode())
+    """Write the run files and which release they are for."""
+    manifest = Manifest(release=release.digest, files=run_files(federation, remote.node))
+    remote.client("s3").put_object(Bucket=remote.bucket, Key=contract.MANIFEST_KEY, Body=manifest.text().encode())
 
 
 def _data(remote: Remote, folder: Path, say: Callable[[str], None]) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -77,6 +79,14 @@ class Application:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def cancel(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Ask the aggregator's application to end its run for good, which tells the sites; then as :meth:`stop`."""
+        if self._process.poll() is None and self._name == _COMMANDS["aggregator"]:
+            self._process.send_signal(signal.SIGUSR1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_seconds)
+        self.stop(grace_seconds)
 
     def last_words(self) -> str:
         """Return its error message: what it said after its own name, or its last line."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from node_bootstrap.agent.account import Item
 from node_bootstrap.agent.release import ReleaseError, unpack
-from node_bootstrap.contract import DATA_PREFIX, MANIFEST_KEY, RUN_PREFIX, Manifest, Unreadable, release_key
+from node_bootstrap.contract import DATA_PREFIX, MANIFEST_KEY, Manifest, Unreadable, release_key
 
 _INDEX = "data-index.json"
 
@@ -36,12 +35,13 @@ class Bucket(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Folders to run with; ``release`` is the release's digest."""
+    """Folders to run with; ``release`` is the release's digest, ``files`` are the run files' texts."""
 
     config: Path
     data: Path
     code: Path
     release: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def fetch(
@@ -62,12 +62,27 @@ def fetch(
     manifest = _manifest(bucket)
     _check_approval(manifest.release, approved)
     code = _release(bucket, root / "releases", manifest.release, say)
-    config = _run_files(bucket, root / "config", manifest)
+    config = _run_files(root / "config", manifest)
     data = root / "data"
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     if with_data:
         _data(bucket, data, root / _INDEX, say)
-    return Inputs(config, data, code, manifest.release)
+    return Inputs(config, data, code, manifest.release, manifest.files)
+
+
+def refresh(bucket: Bucket, inputs: Inputs) -> Inputs:
+    """Fetch the run files again if there are others by now; the application looks at them while it runs.
+
+    Another release or other data count from the next start on.
+
+    Raises:
+        InputsError: they cannot be used.
+    """
+    manifest = _manifest(bucket)
+    if manifest.files == inputs.files:
+        return inputs
+    _run_files(inputs.config, manifest)
+    return replace(inputs, files=manifest.files)
 
 
 def _manifest(bucket: Bucket) -> Manifest:
@@ -110,18 +125,14 @@ def _release(bucket: Bucket, folder: Path, digest: str, say: Callable[[str], Non
     return unpacked
 
 
-def _run_files(bucket: Bucket, folder: Path, manifest: Manifest) -> Path:
+def _run_files(folder: Path, manifest: Manifest) -> Path:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    for name, digest in manifest.files.items():
+    for name, text in manifest.files.items():
         if "/" in name or name.startswith("."):
             raise InputsError(f"{MANIFEST_KEY} names {name!r}, which is no run file")
-        content = bucket.read(f"{RUN_PREFIX}{name}")
-        if content is None or hashlib.sha256(content).hexdigest() != digest:
-            what = "is missing" if content is None else "is not the one of the manifest"
-            raise InputsError(f"{RUN_PREFIX}{name} {what}; `federate supply` writes them anew")
-        (new / name).write_bytes(content)
+        (new / name).write_text(text, "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     return folder

@@ -16,13 +16,18 @@ from node_bootstrap import contract
 from node_bootstrap.agent.application import Application, Folders, progress_of
 from node_bootstrap.agent.facts import Facts
 from node_bootstrap.agent.identity import Identity, IdentityError
-from node_bootstrap.agent.inputs import Inputs, InputsError, fetch
+from node_bootstrap.agent.inputs import Inputs, InputsError, fetch, refresh
 from node_bootstrap.contract import Desired, NodeState, Unreadable
 
 _log = logging.getLogger(__name__)
 
 #: Exit codes of the application that another try would only repeat: configuration or data, identity.
 _FINAL_CODES = (2, 3)
+#: The run was ended for good by the coordinator, who told the aggregator, which told the sites.
+_CANCELLED_CODE = 5
+_CANCELLED = "the run was cancelled"
+#: How often an aggregator looks for other run files while it runs: sites may join and be taken out.
+_REFRESH_SECONDS = 5.0
 _MOST_RESTARTS = 5
 _LONGEST_PAUSE_SECONDS = 30.0
 #: A parameter holds 4 KB; what is published must fit, however many sites are waited for.
@@ -52,6 +57,7 @@ class _Run:
     restarts: int = 0
     round: int = -1
     try_again_at: float = 0.0
+    refresh_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,9 @@ class Loop:
             else:  # nobody asked for its end
                 self._watch(self._run, remark=str(error))
             return
-        if self._run is not None and (desired.state, desired.run) != ("started", self._run.name):
+        if desired.state == "cancelled" and not self._is_over(desired.run):
+            self._cancel(desired.run)
+        elif self._run is not None and (desired.state, desired.run) != ("started", self._run.name):
             self._end(NodeState.STOPPED, "stopped as asked", for_good=False)
         if not self._is_enrolled(told):
             return
@@ -162,7 +170,7 @@ class Loop:
             self._say(NodeState.BOOTING, f"what it is given cannot be written here: {error}")
             raise
         _log.info("starts %s with release %s", run, inputs.release[:12])
-        self._run = _Run(run, inputs, self._application(inputs))
+        self._run = _Run(run, inputs, self._application(inputs), refresh_at=self._clock() + _REFRESH_SECONDS)
         self._say(NodeState.WAITING, "the application starts")
 
     def _application(self, inputs: Inputs) -> Application:
@@ -174,6 +182,7 @@ class Loop:
             if self._clock() >= run.try_again_at:
                 run.application = self._application(run.inputs)
             return
+        self._refresh(run)
         code = run.application.exit_code()
         progress = run.application.progress()
         round_ = progress.get("round")
@@ -186,8 +195,34 @@ class Loop:
             self._say(state, remark or ("" if progress else "the application starts"), progress)
         elif code == 0:
             self._end(NodeState.FINISHED, "", for_good=True)
+        elif code == _CANCELLED_CODE:
+            self._end(NodeState.STOPPED, _CANCELLED, for_good=True)
         else:
             self._failed(run, code, run.application.last_words())
+
+    def _refresh(self, run: _Run) -> None:
+        """Give the aggregator's application other run files if there are any by now."""
+        if self._facts.role != "aggregator" or self._clock() < run.refresh_at:
+            return
+        run.refresh_at = self._clock() + _REFRESH_SECONDS
+        try:
+            found = refresh(self._owner, run.inputs)
+        except (InputsError, OSError) as error:
+            _log.warning("other run files cannot be taken over: %s", error)
+            return
+        if found is not run.inputs:
+            _log.info("the run files have changed; the application looks at them")
+            run.inputs = found
+
+    def _cancel(self, name: str) -> None:
+        """End a run for good, whether it runs now or was stopped before, and forget where it stood."""
+        if self._run is not None and self._run.application is not None:
+            self._run.application.cancel()
+        shutil.rmtree(self._state / "checkpoints", ignore_errors=True)
+        if self._run is None or self._run.name != name:
+            self._keep(_Ended(name, NodeState.STOPPED, _CANCELLED))
+        if self._run is not None:
+            self._end(NodeState.STOPPED, _CANCELLED, for_good=True)
 
     def _failed(self, run: _Run, code: int, words: str) -> None:
         """Start the application again after a while, unless that would only repeat what happened."""

@@ -27,7 +27,9 @@ with atheris.instrument_imports(include=["fl_app.transport"]):
 
 LIMIT = 1 << 20
 STATE = OrderedDict(weight=torch.zeros(2, 3), bias=torch.zeros(2, dtype=torch.bfloat16), flag=torch.tensor([True]))
-UPDATE = Envelope("update", "a", "aggregator", {"run": "r", "round": 1, "num_samples": 5, "metrics": {}}, STATE)
+UPDATE = Envelope(
+    "update", "a", "aggregator", {"run": "r", "round": 1, "edition": "e", "num_samples": 5, "metrics": {}}, STATE
+)
 
 
 def one_input(data: bytes) -> None:

@@ -22,7 +22,9 @@ from fl_app.transport.wire import Envelope, decode, encode_header, encode_tensor
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 STATE = OrderedDict(weight=torch.zeros(2, 3), bias=torch.zeros(2))
-UPDATE = Envelope("update", "a", "aggregator", {"run": "r", "round": 1, "num_samples": 5, "metrics": {}}, STATE)
+UPDATE = Envelope(
+    "update", "a", "aggregator", {"run": "r", "round": 1, "edition": "e", "num_samples": 5, "metrics": {}}, STATE
+)
 HEADER, BODY = encode_header(UPDATE), bytes(encode_tensors(STATE))
 GOOD = [hello_frame(Hello("0" * 32, "", 0)), *letter_frames(Letter(1, HEADER, BODY)), ack_frame(1)]
 

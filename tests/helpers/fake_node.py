@@ -115,10 +115,8 @@ class FakeAccount:
         release = release_of({"fl_app/__init__.py": b""}) if release is None else release
         digest = digest_of(release)
         self.objects[release_key(digest)] = release
-        self.objects |= {f"{contract.RUN_PREFIX}{name}": content for name, content in files.items()}
-        self.objects[contract.MANIFEST_KEY] = (
-            Manifest(digest, {name: digest_of(content) for name, content in files.items()}).text().encode()
-        )
+        texts = {name: content.decode() for name, content in files.items()}
+        self.objects[contract.MANIFEST_KEY] = Manifest(digest, texts).text().encode()
         given = {"patient.csv.gz": b"a row"} if data is None else data
         self.objects |= {f"{contract.DATA_PREFIX}{name}": content for name, content in given.items()}
         if approve:
@@ -155,7 +153,7 @@ class FakeApplication:
         self.role, self.code, self.folders, self.log = role, code, folders, log
         self.code_of_end: int | None = None
         self.words = "it said nothing"
-        self.was_stopped = False
+        self.was_stopped = self.was_cancelled = False
 
     def exit_code(self) -> int | None:
         return self.code_of_end
@@ -163,6 +161,10 @@ class FakeApplication:
     def stop(self) -> None:
         if self.code_of_end is None:
             self.code_of_end, self.was_stopped = 130, True
+
+    def cancel(self) -> None:
+        self.was_cancelled = True
+        self.stop()
 
     def last_words(self) -> str:
         return self.words

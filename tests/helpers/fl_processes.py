@@ -18,6 +18,8 @@ from authority import Authority
 
 PLUGINS = Path(__file__).parent / "plugins"
 PLANNED = "10.30.0.10:8890"
+#: Settings that only the aggregator's run files have.
+SERVER_ONLY = ("quorum", "round_deadline_seconds", "selection", "fraction", "checkpoints_kept", "early_stopping")
 
 
 def free_port() -> int:
@@ -59,7 +61,16 @@ def run_files(
             "role": role,
             "tls_name_of_aggregator": f"aggregator.{federation}.federate",
             **(
-                {"roster": list(roster), "quorum": None, "round_deadline_seconds": None} if role == "aggregator" else {}
+                {
+                    "roster": list(roster),
+                    "quorum": None,
+                    "round_deadline_seconds": None,
+                    "selection": "all",
+                    "fraction": 1.0,
+                    "checkpoints_kept": 3,
+                }
+                if role == "aggregator"
+                else {}
             ),
             "dataset": {"name": "blobs", "options": options or {}},
             "model": {"name": "logistic_regression", "options": {"inputs": (options or {}).get("features", 10)}},
@@ -107,7 +118,7 @@ class Federation:
         self.root, self.sites, self.port = root, sites, free_port()
         self.authority = Authority()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        server_only = {key: settings.pop(key) for key in ("quorum", "round_deadline_seconds") if key in settings}
+        server_only = {key: settings.pop(key) for key in SERVER_ONLY if key in settings}
         for node in ("aggregator", *sites):
             role = "aggregator" if node == "aggregator" else "client"
             own = server_only if role == "aggregator" else {}
@@ -122,18 +133,26 @@ class Federation:
 
     def start(self, *nodes: str) -> None:
         for node in nodes:
-            home = self.root / node
-            environment = {
-                **{k: v for k, v in os.environ.items() if not k.startswith("FEDERATE_")},
-                "PYTHONPATH": str(PLUGINS),
-                "FEDERATE_ADDRESS_MAP": f"{PLANNED}=127.0.0.1:{self.port}",
-                "FEDERATE_THREADS": "1",
-            }
-            command = [sys.executable, "-m", "fl_app", "server" if node == "aggregator" else "client"]
-            for folder in ("config", "data", "state", "output"):
-                command += [f"--{folder}", str(home / folder)]
-            with (home / "log").open("ab") as log:
-                self._processes[node] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("FEDERATE_")}
+            environment |= self.environment(node)
+            with (self.root / node / "log").open("ab") as log:
+                self._processes[node] = subprocess.Popen(self.command(node), stdout=log, stderr=log, env=environment)
+
+    def environment(self, node: str) -> dict[str, str]:
+        """Return what a node's process finds in its environment beside this process's own."""
+        del node
+        return {
+            "PYTHONPATH": str(PLUGINS),
+            "FEDERATE_ADDRESS_MAP": f"{PLANNED}=127.0.0.1:{self.port}",
+            "FEDERATE_THREADS": "1",
+        }
+
+    def command(self, node: str) -> list[str]:
+        """Return the command that runs a node."""
+        command = [sys.executable, "-m", "fl_app", "server" if node == "aggregator" else "client"]
+        for folder in ("config", "data", "state", "output"):
+            command += [f"--{folder}", str(self.root / node / folder)]
+        return command
 
     def start_all(self) -> None:
         self.start(*self.sites, "aggregator")
@@ -146,7 +165,10 @@ class Federation:
         self._processes[node].wait()
 
     def terminate(self, node: str) -> None:
-        self._processes[node].send_signal(signal.SIGTERM)
+        self.signal(node, signal.SIGTERM)
+
+    def signal(self, node: str, number: signal.Signals) -> None:
+        self._processes[node].send_signal(number)
 
     def exit_code(self, node: str, seconds: float = 60.0) -> int:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from infra.errors import Severity
@@ -12,10 +13,14 @@ from infra.federation.registry import Installed
 from infra.federation.source import Path
 from infra.federation.words import did_you_mean, listed
 
+#: Built-in aggregations that leave extremes out, and the fewest updates that they work with.
+ROBUST = ("trimmed_mean", "median")
+ROBUST_FEWEST = 5
+
 
 def check(federation: Federation, installed: Installed) -> list[Finding]:
     """Check plug-ins and policy; ``installed`` names the plug-ins there are."""
-    return [*_plugins(federation, installed), *_policy(federation)]
+    return [*_plugins(federation, installed), *_aggregation(federation), *_policy(federation)]
 
 
 def _plugins(federation: Federation, installed: Installed) -> list[Finding]:
@@ -54,6 +59,40 @@ def _fedml_switches(value: Any, path: Path) -> list[Finding]:
     return findings
 
 
+def _aggregation(federation: Federation) -> list[Finding]:
+    """Check what the built-in aggregations need; they say the same at the nodes, when it is late."""
+    training, policy, sites = federation.training, federation.policy, len(federation.participants)
+    name = training.aggregation.name
+    if name == "scaffold" and training.optimizer != "sgd":
+        return [
+            Finding(
+                ("training", "aggregation"),
+                f"scaffold works with the optimizer sgd; training.optimizer is {training.optimizer}.",
+                "Its controls are mean gradients, worked out from how far plain SGD has gone.",
+                "Set training.optimizer: sgd, with a learning rate for it; or take fedprox, which works with all.",
+                concerns=(("training", "optimizer"),),
+            )
+        ]
+    updates = min(policy.quorum or sites, sites)
+    if name not in ROBUST or updates >= ROBUST_FEWEST:
+        return []
+    by_quorum = sites >= ROBUST_FEWEST
+    found = (
+        f"{name} needs {ROBUST_FEWEST} updates in every round; policy.quorum lets a round close with {updates}."
+        if by_quorum
+        else f"{name} needs at least {ROBUST_FEWEST} participants; there are {sites}."
+    )
+    return [
+        Finding(
+            ("training", "aggregation"),
+            found,
+            "With fewer, next to nothing is left without the extremes: the median of two is their mean.",
+            f"Set policy.quorum to {ROBUST_FEWEST} or more, or leave it out." if by_quorum else "Take fedavg.",
+            concerns=(("policy", "quorum") if by_quorum else ("participants",),),
+        )
+    ]
+
+
 def _policy(federation: Federation) -> list[Finding]:
     policy, sites = federation.policy, len(federation.participants)
     if policy.quorum is not None and policy.quorum > sites:
@@ -66,7 +105,41 @@ def _policy(federation: Federation) -> list[Finding]:
                 concerns=(("participants",),),
             )
         ]
-    if policy.round_deadline_seconds is not None and policy.quorum in (None, sites):
+    return [*_selection(federation), *_deadline(federation)]
+
+
+def _selection(federation: Federation) -> list[Finding]:
+    policy, sites = federation.policy, len(federation.participants)
+    selection = policy.selection
+    if selection.method == "all":
+        if selection.fraction < 1:
+            return [
+                Finding(
+                    ("policy", "selection", "fraction"),
+                    f"{selection.fraction:g} changes nothing: the method all asks all sites.",
+                    "",
+                    "Set the method to fraction or data_size, or leave the fraction out.",
+                    Severity.WARNING,
+                )
+            ]
+        return []
+    asked = max(1, math.ceil(selection.fraction * sites - 1e-9))
+    if policy.quorum is not None and policy.quorum > asked:
+        return [
+            Finding(
+                ("policy", "quorum"),
+                f"{policy.quorum} is more than the {asked} sites that are asked in a round.",
+                f"1 to {asked}.",
+                f"Lower it, or raise policy.selection.fraction from {selection.fraction:g}.",
+                concerns=(("policy", "selection"),),
+            )
+        ]
+    return []
+
+
+def _deadline(federation: Federation) -> list[Finding]:
+    policy, sites = federation.policy, len(federation.participants)
+    if isinstance(policy.round_deadline_seconds, float | int) and policy.quorum in (None, sites):
         return [
             Finding(
                 ("policy", "round_deadline_seconds"),

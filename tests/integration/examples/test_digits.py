@@ -146,7 +146,7 @@ def test_the_federated_network_reads_better_than_that_of_any_site_alone(run: Run
 def test_the_model_says_how_it_was_made(run: Run) -> None:
     made = json.loads((run.root / "aggregator" / "output" / "model.json").read_text())
     assert (made["model"], made["options"]) == ("digits_network", {"hidden": 32})
-    assert made["aggregation"]["name"] == "median"
+    assert made["aggregation"]["name"] == "digits_median"
 
 
 def test_the_report_shows_all_sites_and_says_what_is_not_known(run: Run) -> None:

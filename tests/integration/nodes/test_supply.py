@@ -67,7 +67,7 @@ def test_a_site_is_given_release_run_files_and_data_and_the_agent_takes_them(
     found = in_bucket(accounts, site)
     assert set(found) == {
         f"releases/{release.digest}.zip",
-        *(f"run/{name}" for name in (*run_files(fed, site.node), "manifest.json")),
+        contract.MANIFEST_KEY,
         *("data/patient.csv.gz", "data/below/lab.csv.gz"),
     }
     assert accounts.writes[-1] == ("hospital-a", "PutObject", contract.MANIFEST_KEY)
@@ -151,7 +151,7 @@ def test_without_a_folder_the_data_stay_as_they_are(
     assert "data/patient.csv.gz" in in_bucket(accounts, deployed["hospital-a"])
 
 
-def test_a_later_file_changes_the_run_files_and_the_manifest(
+def test_a_later_file_changes_the_run_files_and_nothing_else(
     deployed: Nodes, fed: Federation, accounts: Any, release: Release
 ) -> None:
     site = deployed["hospital-a"]
@@ -160,9 +160,9 @@ def test_a_later_file_changes_the_run_files_and_the_manifest(
     training = fed.training.model_copy(update={"rounds": 7})
     give(site, fed.model_copy(update={"training": training}), release)
     after = in_bucket(accounts, site)
-    assert {key for key in after if after[key] != before[key]} == {"run/fedml_config.yaml", contract.MANIFEST_KEY}
-    digests = json.loads(after[contract.MANIFEST_KEY])["files"]
-    assert digests["fedml_config.yaml"] == digest_of(after["run/fedml_config.yaml"])
+    assert {key for key in after if after[key] != before[key]} == {contract.MANIFEST_KEY}
+    texts = [json.loads(found[contract.MANIFEST_KEY])["files"] for found in (before, after)]
+    assert [name for name in texts[1] if texts[1][name] != texts[0][name]] == ["fedml_config.yaml"]
 
 
 def test_the_first_release_is_approved_by_who_brings_it(deployed: Nodes, fed: Federation, release: Release) -> None:

@@ -53,7 +53,7 @@ def test_the_files_that_the_operator_s_side_writes_are_read(tmp_path: Path) -> N
     ):
         assert getattr(client.training, key) == getattr(federation.training, key), key
     assert client.gpu_processes == (1,)
-    assert server.policy.deadline_seconds is None
+    assert server.policy.deadline_seconds == "adaptive"
     assert client.fedml["client_num_in_total"] == 1
 
 

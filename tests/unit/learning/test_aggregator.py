@@ -98,3 +98,34 @@ def test_an_aggregation_that_raises_is_named() -> None:
     made.add_local_trained_result(0, state(0), 1)
     with pytest.raises(PluginError, match="The aggregation Fails failed: ZeroDivisionError: oh"):
         made.aggregate()
+
+
+def test_what_an_aggregation_may_have_besides_is_asked_for_and_its_failure_is_named() -> None:
+    class Fails:
+        def aggregate(self, global_state: State, updates: Sequence[Update]) -> State:
+            return global_state
+
+        def prepare(self, sites: int, quorum: int) -> None:
+            raise KeyError(f"{sites} {quorum}")
+
+    with pytest.raises(PluginError, match="The aggregation Fails failed in prepare: KeyError: '3 2'"):
+        aggregator(Fails()).prepare(3, 2)
+    plain = aggregator(FedAvg({}))
+    plain.prepare(1)
+    assert plain.kept() == OrderedDict()
+
+
+def test_extra_tensors_are_zeros_at_first_and_then_what_the_aggregation_made_of_them() -> None:
+    class Counts:
+        def aggregate(self, global_state: State, updates: Sequence[Update]) -> State:
+            return OrderedDict(global_state, **{"extra..rounds": global_state["extra..rounds"] + 1})
+
+        def extra(self, form: State) -> State:
+            return OrderedDict({"extra..rounds": torch.empty((1,), dtype=torch.int64, device="meta")})
+
+    made = aggregator(Counts())
+    assert list(made.template) == ["weight", "bias", "extra..rounds"]
+    assert made.get_global_model_params()["extra..rounds"].tolist() == [0]
+    made.add_local_trained_result(0, OrderedDict(state(0), **{"extra..rounds": torch.tensor([7])}), 1)
+    made.aggregate()
+    assert made.get_global_model_params()["extra..rounds"].tolist() == [1]

@@ -82,8 +82,6 @@ def test_run_files_that_are_no_longer_named_are_gone(account: FakeAccount, fetch
         (lambda o: o.pop(contract.MANIFEST_KEY), r"run/manifest\.json is not in this node's bucket"),
         (lambda o: o.update({contract.MANIFEST_KEY: b"{"}), r"run/manifest\.json is not a JSON object"),
         (lambda o: o.update({contract.MANIFEST_KEY: b"\xff"}), "supply` writes it anew"),
-        (lambda o: o.pop("run/fedml_config.yaml"), r"run/fedml_config\.yaml is missing"),
-        (lambda o: o.update({"run/fedml_config.yaml": b"rounds: 4\n"}), "is not the one of the manifest"),
         (lambda o: o.pop(next(key for key in o if key.startswith("releases/"))), "is not in this node's bucket"),
         (lambda o: o.pop("data/patient.csv.gz"), "there is no data under data/"),
     ],

@@ -455,3 +455,81 @@ def test_without_the_note_of_how_it_ended_a_run_is_begun_again_rather_than_lost(
     ready.boot()
     ready.step()
     assert (len(ready.applications), ready.says[0]) == (2, "waiting")
+
+
+def hub_of(machine: Machine, account: FakeAccount, node: Node, folder: Path) -> Machine:
+    """Return an aggregator's machine that is enrolled and given all it needs."""
+    hub = Machine(account, folder, node, machine.authority, applications=machine.applications)
+    account.give(data={})
+    hub.enrol()
+    return hub
+
+
+def test_a_running_aggregator_is_given_other_run_files_and_a_site_is_not(
+    account: FakeAccount, all_nodes: dict[str, Node], machine: Machine, tmp_path: Path
+) -> None:
+    hub = hub_of(machine, account, all_nodes["aggregator"], tmp_path / "hub")
+    config = hub.start().folders.config / "fedml_config.yaml"
+    account.give(files={"fedml_config.yaml": b"rounds: 4\n"}, data={})
+    hub.step()
+    assert config.read_text() == "rounds: 3\n"  # it does not look all the time
+    hub.now += 10.0
+    hub.step()
+    assert config.read_text() == "rounds: 4\n"
+    assert not hub.application.was_stopped
+
+    machine.account = FakeAccount()
+    machine.boot()
+    machine.account.give()
+    machine.enrol()
+    own = machine.start().folders.config / "fedml_config.yaml"
+    machine.account.give(files={"fedml_config.yaml": b"rounds: 4\n"})
+    machine.now += 10.0
+    machine.step()
+    assert own.read_text() == "rounds: 3\n"
+
+
+def test_run_files_that_cannot_be_used_change_nothing_for_a_running_aggregator(
+    account: FakeAccount, all_nodes: dict[str, Node], machine: Machine, tmp_path: Path
+) -> None:
+    hub = hub_of(machine, account, all_nodes["aggregator"], tmp_path / "hub")
+    config = hub.start().folders.config / "fedml_config.yaml"
+    account.objects[contract.MANIFEST_KEY] = b"{"
+    hub.now += 10.0
+    assert hub.step()[0] == "waiting"
+    assert config.read_text() == "rounds: 3\n"
+
+
+def test_a_cancelled_run_ends_for_good_and_the_next_start_begins_anew(
+    account: FakeAccount, all_nodes: dict[str, Node], machine: Machine, tmp_path: Path
+) -> None:
+    hub = hub_of(machine, account, all_nodes["aggregator"], tmp_path / "hub")
+    hub.start()
+    checkpoints = tmp_path / "hub" / "state" / "checkpoints"
+    checkpoints.mkdir()
+    account.want("cancelled", RUN)
+    assert hub.step() == ("stopped", "the run was cancelled")
+    assert hub.application.was_cancelled
+    assert not checkpoints.exists()
+    account.start(RUN)
+    assert hub.step() == ("stopped", "the run was cancelled")  # not under the same name
+    hub.start(NEXT)
+    assert (len(hub.applications), hub.says[0]) == (2, "waiting")
+
+
+def test_a_run_that_was_stopped_can_still_be_cancelled(ready: Machine) -> None:
+    ready.start()
+    ready.account.stop(RUN)
+    ready.step()
+    checkpoints = ready.folder / "state" / "checkpoints"
+    checkpoints.mkdir()
+    ready.account.want("cancelled", RUN)
+    assert ready.step(2) == ("stopped", "the run was cancelled")
+    assert not checkpoints.exists()
+
+
+def test_a_site_whose_aggregator_has_cancelled_the_run_is_stopped_and_not_failed(ready: Machine) -> None:
+    ready.start().ends(5)
+    assert ready.step() == ("stopped", "the run was cancelled")
+    assert ready.step() == ("stopped", "the run was cancelled")
+    assert len(ready.applications) == 1

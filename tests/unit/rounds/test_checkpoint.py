@@ -14,7 +14,22 @@ from fl_app.errors import StateError
 from fl_app.rounds import files
 from fl_app.rounds.checkpoint import Checkpoints, Progress
 
-PROGRESS = Progress("run", "print", 1, False, {"round": 0}, {"a": 3}, 12.5)
+PROGRESS = Progress(
+    "run",
+    "print",
+    1,
+    False,
+    {"round": 0},
+    {"a": 3},
+    12.5,
+    asked=["a"],
+    counted={"a": 0},
+    took_part={"a": 1},
+    took={"a": [0.5]},
+    data={"a": "0" * 64},
+    expelled=["b"],
+    best=(0.7, 0),
+)
 
 
 def state(value: float) -> OrderedDict[str, torch.Tensor]:
@@ -37,18 +52,30 @@ def test_what_was_saved_is_loaded_by_the_next_process(folder: Path) -> None:
     save(folder, 3)
     found = Checkpoints(folder).load("print")
     assert found is not None
-    assert found[0] == replace(PROGRESS, next_round=3)
-    assert list(found[1]) == ["weight", "bias"]
-    assert all(torch.equal(found[1][name], tensor) for name, tensor in state(3.0).items())
+    assert found.progress == replace(PROGRESS, next_round=3)
+    assert list(found.state) == ["weight", "bias"]
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in state(3.0).items())
 
 
-def test_the_last_two_are_kept_and_the_finished_one_is_the_newest(folder: Path) -> None:
-    kept = save(folder, 10)
-    assert len(list(folder.iterdir())) == 2
+def test_what_the_aggregation_keeps_is_loaded_with_the_weights(folder: Path) -> None:
+    momentum = OrderedDict(momentum=torch.tensor([1.0, float("inf"), -0.0]))
+    Checkpoints(folder).save(PROGRESS, state(1.0), kept=momentum)
+    found = Checkpoints(folder).load("print")
+    assert found is not None
+    assert found.kept["momentum"].numpy().tobytes() == momentum["momentum"].numpy().tobytes()
+    assert torch.equal(found.state["weight"], state(1.0)["weight"])
+
+
+@pytest.mark.parametrize("keep", [1, 3, 5])
+def test_the_last_few_are_kept_and_the_finished_one_is_the_newest(folder: Path, keep: int) -> None:
+    kept = Checkpoints(folder, keep=keep)
+    for round_ in range(1, 11):
+        kept.save(replace(PROGRESS, next_round=round_), state(float(round_)))
+    assert len(list(folder.iterdir())) == keep
     kept.save(replace(PROGRESS, next_round=10, finished=True), state(10.0))
     found = kept.load("print")
     assert found is not None
-    assert found[0].finished
+    assert found.progress.finished
 
 
 @pytest.mark.parametrize("damage", ["truncated", "a bit flipped", "empty", "header cut"])
@@ -56,7 +83,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_with_a_warning(
     folder: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = save(folder, 5)
-    newest = sorted(folder.iterdir())[-1]
+    newest = max(folder.iterdir())
     data = newest.read_bytes()
     flipped = bytes([data[-1] ^ 1])
     newest.write_bytes(
@@ -65,7 +92,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_with_a_warning(
     with caplog.at_level(logging.WARNING):
         found = kept.load("print")
     assert found is not None
-    assert found[0].next_round == 4
+    assert found.progress.next_round == 4
     assert f"{newest} is damaged" in caplog.text
 
 
@@ -100,7 +127,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(folder: Path, monkeypatch: pyt
         kept.save(replace(PROGRESS, next_round=2), state(2.0))
     found = kept.load("print")
     assert found is not None
-    assert found[0].next_round == 1
+    assert found.progress.next_round == 1
 
 
 def test_a_crash_between_writing_and_renaming_leaves_the_checkpoint_before(
@@ -120,4 +147,4 @@ def test_a_crash_between_writing_and_renaming_leaves_the_checkpoint_before(
             kept.save(replace(PROGRESS, next_round=2), state(2.0))
     found = Checkpoints(folder).load("print")
     assert found is not None
-    assert found[0].next_round == 1
+    assert found.progress.next_round == 1

@@ -7,14 +7,25 @@ from collections import OrderedDict
 import pytest
 
 from fl_app.plugins import Update
+from fl_app.rounds.book import RoundBook, Rules
 from fl_app.rounds.records import evaluated_record, opened_record, weighted_mean
 
 UPDATES = [Update("a", 30, OrderedDict()), Update("b", 10, OrderedDict())]
-FITS = {"a": {"train_loss": 1.0, "fit_seconds": 0.5}, "b": {"train_loss": 2.0, "fit_seconds": 0.1}}
+FITS: dict[str, dict[str, float]] = {
+    "a": {"train_loss": 1.0, "fit_seconds": 0.5},
+    "b": {"train_loss": 2.0, "fit_seconds": 0.1},
+}
+
+
+def book(round_: int, rounds: int) -> RoundBook:
+    found = RoundBook(Rules(rounds), "run", ("a", "b"), round_=round_)
+    for site, fitted in FITS.items():
+        found.answered(site, fitted, 0.0)
+    return found
 
 
 def test_the_federated_metrics_are_means_weighted_by_samples() -> None:
-    opened = opened_record(4, 10, 1.5, UPDATES, FITS)
+    opened = opened_record(book(4, 10), 1.5, UPDATES, {"b": {"outlier": True}})
     found = evaluated_record(
         opened,
         {
@@ -38,10 +49,11 @@ def test_the_federated_metrics_are_means_weighted_by_samples() -> None:
         "auprc": 0.5,
         "fit_seconds": 0.5,
     }
+    assert found["sites"][1]["outlier"] is True
 
 
 def test_a_site_that_fitted_and_did_not_come_back_has_no_evaluation_and_one_that_came_late_has_no_fit() -> None:
-    found = evaluated_record(opened_record(0, 1, 1.0, UPDATES, FITS), {"c": {"test_samples": 5, "auroc": 0.7}})
+    found = evaluated_record(opened_record(book(0, 1), 1.0, UPDATES, {}), {"c": {"test_samples": 5, "auroc": 0.7}})
     assert [site["site"] for site in found["sites"]] == ["a", "b", "c"]
     assert found["sites"][0]["auroc"] is None
     assert found["sites"][2]["samples"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fl_app.transport.wire import Envelope, encode_header
 from infra.cli.audit import verdict
 from infra.cli.main import main
 
-HEADER = encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r"}))
+HEADER = encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r", "outcome": "done"}))
 
 
 @pytest.fixture
@@ -114,6 +115,24 @@ def test_a_line_that_a_crash_has_torn_is_cut_off_and_that_is_recorded(log: Path,
     found = verdict(log)
     assert (found.faults, found.lines, found.other) == ([], 7, 1)
     assert json.loads(log.read_bytes().splitlines()[5])["direction"] == "torn"
+
+
+def test_a_line_that_a_full_disk_cuts_short_is_an_error_and_the_log_goes_on_whole(
+    log: Path, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, told = os.write, []
+    found = AuditLog(log.parent, credentials)
+    found.tell(told.append)
+    found.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: written(file, data[:50]))
+        with pytest.raises(StateError, match="No space left on device"):
+            found.sent("aggregator", HEADER, 1, "0" * 64)
+    assert [type(error) for error in told] == [StateError]
+    found.sent("aggregator", HEADER, 2, "0" * 64)
+    found.close()
+    write(log.parent, credentials, lines=1)
+    assert (verdict(log).faults, verdict(log).lines) == ([], 7)
 
 
 def test_two_processes_do_not_write_one_log(log: Path, credentials: Credentials) -> None:

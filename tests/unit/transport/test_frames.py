@@ -73,8 +73,8 @@ def head(number: int, header: int, body: int, rest: bytes) -> bytes:
             [b'\x01{"versions":[9],"session":"' + b"0" * 32 + b'","peer":"","received":0}'],
             r"versions \[9\].*same release",
         ),
-        ([b'\x01{"versions":[1],"session":"x","peer":"","received":0}'], "without a session"),
-        ([b'\x01{"versions":[1],"session":"' + b"0" * 32 + b'","peer":"","received":-1}'], "without a count"),
+        ([b'\x01{"versions":[2],"session":"x","peer":"","received":0}'], "without a session"),
+        ([b'\x01{"versions":[2],"session":"' + b"0" * 32 + b'","peer":"","received":-1}'], "without a count"),
     ],
 )
 def test_a_stream_that_is_not_one_is_refused_with_the_reason(frames: list[bytes], reason: str) -> None:

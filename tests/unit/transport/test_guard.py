@@ -22,14 +22,14 @@ def guard() -> EgressGuard:
 
 
 def update(state: Any = MODEL, **fields: Any) -> Envelope:
-    told = {"run": "run", "round": 3, "num_samples": 64, "metrics": {"train_loss": 0.5}, **fields}
+    told = {"run": "run", "round": 3, "edition": "e", "num_samples": 64, "metrics": {"train_loss": 0.5}, **fields}
     return Envelope("update", "site-a", "aggregator", told, state)
 
 
 def test_the_declared_leaves() -> None:
     guard().check(update())
-    guard().check(Envelope("status", "site-a", "aggregator", {"client_status": "ONLINE"}))
-    told = {"run": "run", "round": 3, "metrics": {"auroc": 0.5}}
+    guard().check(Envelope("status", "site-a", "aggregator", {"client_status": "ONLINE", "data_sha256": ""}))
+    told = {"run": "run", "round": 3, "edition": "e", "metrics": {"auroc": 0.5}}
     guard().check(Envelope("evaluation", "site-a", "aggregator", told))
 
 
@@ -51,10 +51,14 @@ def test_the_declared_leaves() -> None:
         (update(rows=[1]), "'rows' is not declared"),
         (update(num_samples=63), "num_samples is 63; the site has 64"),
         (update(num_samples=-1), "num_samples is -1"),
-        (update(run="a message of another kind"), "answers no task"),
+        (update(run="another"), "answers no task"),
+        (update(run="a name/of.a file"), "run is 'a name/of.a file'"),
         (update(round=2), "answers no task"),
-        (Envelope("status", "site-a", "aggregator", {"client_status": "MRN 4711"}), "client_status is"),
-        (Envelope("status", "site-b", "aggregator", {"client_status": "ONLINE"}), "from 'site-b'"),
+        (
+            Envelope("status", "site-a", "aggregator", {"client_status": "MRN 4711", "data_sha256": ""}),
+            "client_status is",
+        ),
+        (Envelope("status", "site-b", "aggregator", {"client_status": "ONLINE", "data_sha256": ""}), "from 'site-b'"),
         (Envelope("init", "site-a", "aggregator", {}), "does not send 'init'"),
         (Envelope("rows", "site-a", "aggregator", {}), "does not send 'rows'"),
     ],

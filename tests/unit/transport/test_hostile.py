@@ -56,7 +56,9 @@ def test_a_million_tiny_chunks_end_at_the_first(place: Place) -> None:
 
 
 def test_a_million_acknowledgements_end_at_the_first(place: Place) -> None:
-    place.start_hub().send("site-a", encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r"})), b"")
+    place.start_hub().send(
+        "site-a", encode_header(Envelope("finish", "aggregator", "site-a", {"run": "r", "outcome": "done"})), b""
+    )
     frames = itertools.chain([GREETING], itertools.repeat(b"\x04" + (1).to_bytes(8, "little"), 1_000_000))
     code, reason = place.raw(frames)
     assert code == INVALID
@@ -163,7 +165,7 @@ def test_a_header_of_4_gb_is_not_waited_for(place: Place) -> None:
 def test_sample_counts_that_no_site_has_are_refused(place: Place, samples: object) -> None:
     place.start_hub()
     state = OrderedDict(weight=torch.zeros(2))
-    told = {"run": "r", "round": 0, "num_samples": samples, "metrics": {}}
+    told = {"run": "r", "round": 0, "edition": "e", "num_samples": samples, "metrics": {}}
     envelope = Envelope("update", "site-a", "aggregator", told, state)
     frames = letter_frames(Letter(1, encode_header(envelope), encode_tensors(state)))
     code, reason = place.raw([GREETING, *frames])

@@ -29,6 +29,9 @@ from fl_app.learning.aggregation import FedAvg
 from fl_app.learning.aggregator import GlobalModel, RosterAggregator
 from fl_app.learning.models import LogisticRegression
 from fl_app.rounds.checkpoint import Checkpoints
+from fl_app.rounds.course import Course
+from fl_app.rounds.members import Members, RosterFile
+from fl_app.rounds.ranks import Ranks
 from fl_app.rounds.results import Results
 from fl_app.rounds.server import ServerRounds
 from fl_app.tracking import open_tracker
@@ -54,12 +57,15 @@ site = authority.issue(root / "site", "site-a")
 args = engine.arguments(dict(config.fedml), rank=0, device="cpu")
 model = GlobalModel(LogisticRegression(10, 2), args, aggregation=FedAvg({{}}))
 aggregator = RosterAggregator(config.roster, "cpu", args, model)
-wire = HubManager(config, own, audit=AuditLog(root, own), declared=aggregator.template)
-rounds = ServerRounds(args, aggregator, config=config, wire=wire, checkpoints=Checkpoints(root / "c"),
-                      fingerprint="f", results=Results(root / "o", new_run=True),
-                      tracker=open_tracker(config, root / "o"), resumed=None)
+ranks = Ranks(root)
+members = Members(config.roster, ranks, RosterFile(root))
+wire = HubManager(config, own, audit=AuditLog(root, own), declared=aggregator.template, ranks=ranks)
+course = Course(config, aggregator, members=members, wire=wire, checkpoints=Checkpoints(root / "c"),
+                fingerprint="f", results=Results(root / "o", new_run=True),
+                tracker=open_tracker(config, root / "o"), found=None)
+rounds = ServerRounds(args, aggregator, ranks=ranks, wire=wire, course=course)
 state = OrderedDict(weight=torch.zeros(2, 10), bias=torch.zeros(2))
-status = Envelope("status", "site-a", "aggregator", {{"client_status": "ONLINE"}})
+status = Envelope("status", "site-a", "aggregator", {{"client_status": "ONLINE", "data_sha256": ""}})
 
 def call(frames):
     files = ("authority", "key", "certificate")
@@ -76,15 +82,15 @@ def everything(update_run, attacks):
     codes = []
     for number, frames in enumerate(attacks):
         codes.append(call([hello_frame(Hello(f"{{number:032x}}", "", 0)), *frames]))
-    good = Envelope("update", "site-a", "aggregator",
-                    {{"run": update_run, "round": 0, "num_samples": 5, "metrics": {{"train_loss": 0.5}}}}, state)
+    told = {{"run": update_run, "round": 0, "edition": course._edition, "num_samples": 5}}
+    good = Envelope("update", "site-a", "aggregator", {{**told, "metrics": {{"train_loss": 0.5}}}}, state)
     letters = [Letter(1, encode_header(status), b""), Letter(2, encode_header(good), encode_tensors(state))]
     codes.append(call([hello_frame(Hello("f" * 32, "", 0)), *(f for one in letters for f in letter_frames(one))]))
     return codes
 
 loop = threading.Thread(target=rounds.run, daemon=True)
 loop.start()
-everything("another run", [[b"\\x09"]])  # what gRPC and FedML import late, for any message, is imported here
+everything("another", [[b"\\x09"]])  # what gRPC and FedML import late, for any message, is imported here
 attacks = hostile(root)
 seen = []
 WATCHED = ("import", "exec", "compile", "pickle.find_class", "marshal.loads", "code.__new__", "os.system",
@@ -94,10 +100,10 @@ def hear(event, told):
     if watching and event in WATCHED:
         seen.append([event, str(told[0])[:80]])
 sys.addaudithook(hear)
-codes = everything(rounds._book.run, attacks)
+codes = everything(course.book.run, attacks)
 import time
 until = time.monotonic() + 10
-while rounds._book.round < 1 and time.monotonic() < until:
+while course.book.round < 1 and time.monotonic() < until:
     time.sleep(0.01)
 watching = False
 received = list(seen)
@@ -105,7 +111,7 @@ watching = True
 pickle.loads(pickle.dumps(Bomb(root / "control")))
 watching = False
 json.dump({{"codes": codes, "seen": received, "control": [e for e, _ in seen[len(received):]],
-           "round": rounds._book.round, "ran": (root / "ran").exists(),
+           "round": course.book.round, "ran": (root / "ran").exists(),
            "control_ran": (root / "control").exists()}}, sys.stdout)
 sys.stdout.flush()
 os._exit(0)
@@ -130,7 +136,7 @@ def hostile(root: Path) -> list[list[bytes]]:
 
     bomb = pickle.dumps(Bomb(root / "ran"))
     code = f"__import__('pathlib').Path({str(root / 'ran')!r}).touch()"
-    fields = {"run": "r", "round": 0, "num_samples": 1, "metrics": {}}
+    fields = {"run": "r", "round": 0, "edition": "e", "num_samples": 1, "metrics": {}}
     head = {"v": 1, "kind": "update", "from": "site-a", "to": "aggregator", "fields": fields, "tensors": ["weight"]}
     headers = [
         head,

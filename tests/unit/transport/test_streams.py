@@ -34,7 +34,7 @@ from fl_app.transport.options import PATH, channel_options
 from fl_app.transport.wire import Envelope, encode_header, encode_tensors
 
 TLS_NAME = "aggregator.test.federate"
-STATUS = Envelope("status", "site-a", "aggregator", {"client_status": "ONLINE"})
+STATUS = Envelope("status", "site-a", "aggregator", {"client_status": "ONLINE", "data_sha256": ""})
 GREETING = hello_frame(Hello("0" * 32, "", 0))
 
 
@@ -171,7 +171,9 @@ def assert_others_go_on(place: Place) -> None:
     inbox = Inbox()
     link = place.link(place.issue("site-b"), inbox)
     inbox.wait_for(Joined)
-    link.send(encode_header(Envelope("status", "site-b", "aggregator", {"client_status": "ONLINE"})), b"")
+    link.send(
+        encode_header(Envelope("status", "site-b", "aggregator", {"client_status": "ONLINE", "data_sha256": ""})), b""
+    )
     assert place.inbox.wait_for(Received).envelope.sender == "site-b"
 
 
@@ -191,8 +193,8 @@ def test_messages_of_several_chunks_flow_both_ways(place: Place) -> None:
     link = place.link(place.issue(), inbox)
     inbox.wait_for(Joined)
     state = OrderedDict(weight=torch.arange(CHUNK, dtype=torch.float32))
-    task = {"run": "r", "round": 0, "rounds": 1}
-    update = {"run": "r", "round": 0, "num_samples": 3, "metrics": {"train_loss": 0.5}}
+    task = {"run": "r", "round": 0, "rounds": 1, "counted": None, "edition": "e"}
+    update = {"run": "r", "round": 0, "edition": "e", "num_samples": 3, "metrics": {"train_loss": 0.5}}
 
     hub.send("site-a", encode_header(Envelope("init", "aggregator", "site-a", task, state)), encode_tensors(state))
     down = inbox.wait_for(Received).envelope
@@ -244,9 +246,23 @@ def test_another_role_s_certificate_is_refused(place: Place) -> None:
     assert_others_go_on(place)
 
 
-def test_a_site_that_is_not_on_the_roster_is_refused(place: Place) -> None:
-    place.start_hub()
-    assert "site-c is not on the roster" in refused(place, place.issue("site-c"))
+def test_a_site_that_is_not_on_the_roster_is_refused_and_knocks_until_it_is(place: Place) -> None:
+    hub, inbox = place.start_hub(), Inbox()
+    place.link(place.issue("site-c"), inbox)
+    wait_until(lambda: hub.refused["site-c is not on the roster"])
+    assert_others_go_on(place)
+    hub.admit(("site-a", "site-b", "site-c"))
+    inbox.wait_for(Joined)
+
+
+def test_a_site_that_is_taken_from_the_roster_is_cut_off_and_the_others_go_on(place: Place) -> None:
+    hub, inbox = place.start_hub(), Inbox()
+    place.link(place.issue("site-a"), inbox)
+    inbox.wait_for(Joined)
+    hub.admit(("site-b",))
+    inbox.wait_for(Left)
+    wait_until(lambda: hub.refused["site-a is not on the roster"])
+    assert hub.connected() == frozenset()
     assert_others_go_on(place)
 
 
@@ -360,7 +376,7 @@ def test_the_frames_that_the_refusals_start_from_are_accepted(place: Place) -> N
 
 def test_a_message_that_claims_another_sender_is_refused(place: Place) -> None:
     place.start_hub()
-    claim = Envelope("status", "site-b", "aggregator", {"client_status": "ONLINE"})
+    claim = Envelope("status", "site-b", "aggregator", {"client_status": "ONLINE", "data_sha256": ""})
     code, reason = place.raw([GREETING, *letter(claim)])
     assert code == grpc.StatusCode.PERMISSION_DENIED
     assert reason == "a message claims to be from 'site-b'; the certificate is site-a's"

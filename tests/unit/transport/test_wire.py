@@ -26,6 +26,7 @@ from fl_app.transport.wire import (
 )
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+RUNS = st.from_regex(r"[A-Za-z0-9]{1,64}", fullmatch=True)
 COUNTS = st.integers(0, 2**53 - 1)
 TEXTS = st.text(max_size=64)
 METRIC_VALUES = st.dictionaries(st.sampled_from(METRICS), st.one_of(st.none(), COUNTS, FINITE))
@@ -46,13 +47,18 @@ def tensors(draw: st.DrawFn) -> OrderedDict[str, torch.Tensor]:
 @st.composite
 def envelopes(draw: st.DrawFn) -> Envelope:
     kind = draw(st.sampled_from(["init", "sync", "finish", "status", "update", "evaluation"]))
-    task = {"run": draw(TEXTS), "round": draw(COUNTS), "rounds": draw(COUNTS)}
-    answer = {"run": draw(TEXTS), "round": draw(COUNTS), "metrics": draw(METRIC_VALUES)}
+    run = draw(RUNS)
+    counted = draw(st.none() | COUNTS)
+    task = {"run": run, "round": draw(COUNTS), "rounds": draw(COUNTS), "counted": counted, "edition": run}
+    answer = {"run": run, "edition": run, "round": draw(COUNTS), "metrics": draw(METRIC_VALUES)}
     fields = {
         "init": task,
         "sync": task,
-        "finish": {"run": draw(TEXTS)},
-        "status": {"client_status": draw(st.sampled_from(["ONLINE", "FINISHED"]))},
+        "finish": {"run": run, "outcome": draw(st.sampled_from(["done", "cancelled", "stopped"]))},
+        "status": {
+            "client_status": draw(st.sampled_from(["ONLINE", "FINISHED", "LEAVING"])),
+            "data_sha256": draw(st.sampled_from(["", "0a" * 32])),
+        },
         "update": {**answer, "num_samples": draw(st.integers(1, SAMPLES_LIMIT))},
         "evaluation": answer,
     }[kind]
@@ -85,7 +91,9 @@ def test_garbage_is_a_wire_error_and_nothing_else(header: bytes, body: bytes) ->
 
 def good() -> Envelope:
     state = OrderedDict(weight=torch.zeros(2, 3))
-    return Envelope("update", "a", "aggregator", {"run": "r", "round": 1, "num_samples": 5, "metrics": {}}, state)
+    return Envelope(
+        "update", "a", "aggregator", {"run": "r", "round": 1, "edition": "e", "num_samples": 5, "metrics": {}}, state
+    )
 
 
 def changed(**entries: object) -> bytes:
@@ -99,12 +107,12 @@ def test_the_envelope_that_the_refusals_start_from_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        (changed(v=VERSION + 1), "wire version 2"),
+        (changed(v=VERSION + 1), "wire version 3"),
         (changed(v=None), "wire version None"),
         (changed(kind="exec"), "unknown kind"),
         (changed(extra=1), "undeclared"),
         (changed(fields={**good().fields, "os": "x"}), "not declared"),
-        (changed(fields={"run": "r", "round": 1, "metrics": {}}), "num_samples' is missing"),
+        (changed(fields={"run": "r", "round": 1, "edition": "e", "metrics": {}}), "num_samples' is missing"),
         (changed(fields={**good().fields, "num_samples": -1}), "num_samples is -1"),
         (changed(fields={**good().fields, "num_samples": 0}), "num_samples is 0"),
         (changed(fields={**good().fields, "num_samples": 10**30}), "num_samples is 1000"),

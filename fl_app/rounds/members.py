@@ -1,0 +1,77 @@
+"""The sites that take part: those on the roster, which may change while the run goes on, less the expelled ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from fl_app.config import CONFIG_FILE, read_config
+from fl_app.errors import ConfigError
+from fl_app.rounds.ranks import Ranks
+
+_log = logging.getLogger(__name__)
+
+
+class RosterFile:
+    """The roster in the aggregator's run files, which may be replaced while the run goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        """Watch the run files in a folder."""
+        self._folder = folder
+        self._seen = self._signature()
+
+    def look(self) -> tuple[str, ...] | None:
+        """Return the roster if the file has changed since the last look, and can be read; None otherwise.
+
+        Other settings of the file take effect at the next start.
+        """
+        signature = self._signature()
+        if signature == self._seen or signature is None:  # the folder may be on its way
+            return None
+        try:
+            roster = read_config(self._folder).roster
+        except ConfigError as error:
+            _log.warning("the run files have changed and cannot be used; the roster stays as it is: %s", error)
+            self._seen = signature
+            return None
+        self._seen = signature
+        return roster
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        try:
+            found = (self._folder / CONFIG_FILE).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class Members:
+    """The roster as it is now, in the order of ranks."""
+
+    def __init__(self, roster: Iterable[str], ranks: Ranks, file: RosterFile) -> None:
+        """Begin with a roster.
+
+        Args:
+            roster: of the run files that the run was started with.
+            ranks: gives each site its place.
+            file: looked at for another roster.
+        """
+        self._ranks, self._file = ranks, file
+        self.roster = ranks.admit(tuple(roster))
+
+    def now(self, expelled: Collection[str]) -> tuple[str, ...]:
+        """Return who takes part, in the order in which updates are aggregated."""
+        return tuple(site for site in self.roster if site not in expelled)
+
+    def have_changed(self, known: set[str], expelled: set[str]) -> bool:
+        """Look at the file; if the roster is another one, take it over and forget what was known of sites not on it."""
+        found = self._file.look()
+        if found is None or set(found) == set(self.roster):
+            return False
+        new, gone = sorted(set(found) - set(self.roster)), sorted(set(self.roster) - set(found))
+        _log.info("the roster has changed: %s", ", ".join([*(f"+{site}" for site in new), *(f"-{s}" for s in gone)]))
+        self.roster = self._ranks.admit(found)
+        known.difference_update(gone)
+        expelled.difference_update(gone)
+        return True
