@@ -36,7 +36,7 @@ class IdentityDesk(Desk):
 
     told: dict[str, str] = field(default_factory=dict)
 
-    def write(self, **training: Any) -> None:
+    def write(self, policy: str = "{}", **training: Any) -> None:
         """Write the federation's file."""
         lines = [
             f"  {name}: {value}" for name, value in {"optimizer": "sgd", "learning_rate": 0.02, **training}.items()
@@ -44,7 +44,9 @@ class IdentityDesk(Desk):
         sites = FEDERATION
         for site in SITES:
             sites = sites.replace(f"profile: {site},", f"profile: {site}, data: {{source: sites/{site}}},")
-        (self.folder / "federation.yaml").write_text("\n".join([sites.strip(), "training:", *lines, ""]))
+        (self.folder / "federation.yaml").write_text(
+            "\n".join([sites.strip(), f"policy: {policy}", "training:", *lines, ""])
+        )
 
     def aws(self) -> dict[str, str]:
         if not self.told:
