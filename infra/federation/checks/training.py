@@ -73,22 +73,35 @@ def _aggregation(federation: Federation) -> list[Finding]:
                 concerns=(("training", "optimizer"),),
             )
         ]
-    updates = min(policy.quorum or sites, sites)
+    asked = _asked(federation)
+    updates = min(policy.quorum or asked, asked)
     if name not in ROBUST or updates >= ROBUST_FEWEST:
         return []
-    by_quorum = sites >= ROBUST_FEWEST
+    by_selection = asked < ROBUST_FEWEST <= sites
+    by_quorum = asked >= ROBUST_FEWEST
     found = (
         f"{name} needs {ROBUST_FEWEST} updates in every round; policy.quorum lets a round close with {updates}."
         if by_quorum
+        else f"{name} needs {ROBUST_FEWEST} updates in every round; policy.selection asks {asked} sites."
+        if by_selection
         else f"{name} needs at least {ROBUST_FEWEST} participants; there are {sites}."
+    )
+    remedy = (
+        f"Set policy.quorum to {ROBUST_FEWEST} or more, or leave it out."
+        if by_quorum
+        else f"Ask {ROBUST_FEWEST} sites or more, or take fedavg."
+        if by_selection
+        else "Take fedavg."
     )
     return [
         Finding(
             ("training", "aggregation"),
             found,
             "With fewer, next to nothing is left without the extremes: the median of two is their mean.",
-            f"Set policy.quorum to {ROBUST_FEWEST} or more, or leave it out." if by_quorum else "Take fedavg.",
-            concerns=(("policy", "quorum") if by_quorum else ("participants",),),
+            remedy,
+            concerns=(
+                ("policy", "quorum" if by_quorum else "selection") if sites >= ROBUST_FEWEST else ("participants",),
+            ),
         )
     ]
 
@@ -109,7 +122,7 @@ def _policy(federation: Federation) -> list[Finding]:
 
 
 def _selection(federation: Federation) -> list[Finding]:
-    policy, sites = federation.policy, len(federation.participants)
+    policy = federation.policy
     selection = policy.selection
     if selection.method == "all":
         if selection.fraction < 1:
@@ -123,7 +136,7 @@ def _selection(federation: Federation) -> list[Finding]:
                 )
             ]
         return []
-    asked = max(1, math.ceil(selection.fraction * sites - 1e-9))
+    asked = _asked(federation)
     if policy.quorum is not None and policy.quorum > asked:
         return [
             Finding(
@@ -135,6 +148,12 @@ def _selection(federation: Federation) -> list[Finding]:
             )
         ]
     return []
+
+
+def _asked(federation: Federation) -> int:
+    """Return how many sites are asked in a round."""
+    selection, sites = federation.policy.selection, len(federation.participants)
+    return sites if selection.method == "all" else max(1, math.ceil(selection.fraction * sites - 1e-9))
 
 
 def _deadline(federation: Federation) -> list[Finding]:

@@ -20,7 +20,7 @@ def test_robust_aggregations_need_five_participants(problems, data, site, name):
 def test_robust_aggregations_need_five_updates_in_every_round(problems, data, site, quorum, wrong):
     data["participants"] = [site(number) for number in range(1, 8)]
     data["training"]["aggregation"] = {"name": "trimmed_mean", "options": {"trim": 0.2}}
-    data["policy"] = {"quorum": quorum, "round_deadline_seconds": 60 if quorum else None}
+    data["policy"] = {"quorum": quorum, "round_deadline_seconds": 60 if quorum else "none"}
     found = problems(data)
     assert ("training.aggregation" in found) is wrong
     if wrong:
@@ -44,3 +44,14 @@ def test_scaffold_needs_plain_sgd(problems, data, optimizer, wrong):
 def test_fedprox_asks_for_nothing(problems, data):
     data["training"]["aggregation"] = {"name": "fedprox", "options": {"mu": 0.1}}
     assert problems(data) == {}
+
+
+@pytest.mark.parametrize(("fraction", "wrong"), [(0.5, True), (0.7, False)])
+def test_robust_aggregations_need_five_sites_that_are_asked(problems, data, site, fraction, wrong):
+    data["participants"] = [site(number) for number in range(1, 8)]
+    data["training"]["aggregation"] = "median"
+    data["policy"] = {"selection": {"method": "fraction", "fraction": fraction}}
+    found = problems(data)
+    assert ("training.aggregation" in found) is wrong
+    if wrong:
+        assert "policy.selection asks 4 sites" in found["training.aggregation"].found

@@ -270,3 +270,19 @@ def test_a_deadline_without_a_quorum_is_warned_of(notices, data):
     assert "changes nothing" in notices(data)["policy.round_deadline_seconds"].found
     data["policy"]["quorum"] = 1
     assert notices(data) == {}
+
+
+@pytest.mark.parametrize(("fraction", "wrong"), [(0.5, True), (0.51, False), (1, False)])
+def test_the_quorum_is_not_above_the_number_of_sites_that_are_asked(problems, data, fraction, wrong):
+    data["policy"] = {"quorum": 2, "selection": {"method": "data_size", "fraction": fraction}}
+    found = problems(data)
+    assert ("policy.quorum" in found) is wrong
+    if wrong:
+        assert found["policy.quorum"].found == "2 is more than the 1 sites that are asked in a round."
+
+
+def test_a_fraction_without_a_method_is_warned_of(notices, data):
+    data["policy"] = {"selection": {"fraction": 0.5}}
+    assert "changes nothing" in notices(data)["policy.selection.fraction"].found
+    data["policy"] = {"selection": "all"}
+    assert notices(data) == {}
