@@ -81,7 +81,8 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal,
         aggregator.set_global_model_params(found.state)
         aggregator.restore(found.kept)
     ranks = Ranks(state)
-    members = Members(config.roster, ranks, RosterFile(config_folder))
+    before = {*found.progress.members, *found.progress.expelled} if found else None
+    members = Members(config.roster, ranks, RosterFile(config_folder), before=before)
     results = Results(output, new_run=found is None)
     audit = AuditLog(state, credentials)
     wire = HubManager(config, credentials, audit=audit, declared=aggregator.template, ranks=ranks)

@@ -45,6 +45,7 @@ class Progress:
         pending: the record of the last closed round, which still lacks its evaluation.
         samples: site to samples of its last update.
         started_at: wall-clock second at which the run began.
+        members: the sites that take part.
         asked: the sites that are asked in the next round; they are drawn if there are none.
         ends_after: rounds after which the run ends early, once that is decided.
         counted: site to the last round in which its update counted.
@@ -62,6 +63,7 @@ class Progress:
     pending: dict[str, Any] | None
     samples: dict[str, int]
     started_at: float
+    members: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     ends_after: int | None = None
     counted: dict[str, int] = field(default_factory=dict)

@@ -146,6 +146,9 @@ class Course:
         self.known.add(site)
         if data_sha256:
             self.ledger.data[site] = data_sha256
+        if self._members.arrived(site):
+            _log.info("%s takes part from the next round on", site)
+            self._members_have_changed()
         if self.ledger.finished:
             self.finish(site, "done")
         elif site in self.book.asked:

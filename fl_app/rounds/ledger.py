@@ -77,6 +77,7 @@ class Ledger:
             pending=self.pending,
             samples=dict(book.samples),
             started_at=self.started_at,
+            members=list(book.members),
             asked=list(book.asked),
             ends_after=book.ends_after,
             counted=dict(self.counted),

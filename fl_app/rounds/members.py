@@ -47,22 +47,36 @@ class RosterFile:
 
 
 class Members:
-    """The roster as it is now, in the order of ranks."""
+    """The roster as it is now, in the order of ranks.
 
-    def __init__(self, roster: Iterable[str], ranks: Ranks, file: RosterFile) -> None:
+    Who is on it when the run begins takes part, and is waited for. Who is added later takes part once its process has
+    reported: a site that is deployed and not started yet keeps nobody waiting.
+    """
+
+    def __init__(
+        self, roster: Iterable[str], ranks: Ranks, file: RosterFile, *, before: Collection[str] | None = None
+    ) -> None:
         """Begin with a roster.
 
         Args:
-            roster: of the run files that the run was started with.
+            roster: of the run files that the process was started with.
             ranks: gives each site its place.
             file: looked at for another roster.
+            before: who took part before a restart, or was expelled; None for a new run.
         """
         self._ranks, self._file = ranks, file
         self.roster = ranks.admit(tuple(roster))
+        self._expected = set() if before is None else set(self.roster) - set(before)
 
     def now(self, expelled: Collection[str]) -> tuple[str, ...]:
         """Return who takes part, in the order in which updates are aggregated."""
-        return tuple(site for site in self.roster if site not in expelled)
+        return tuple(site for site in self.roster if site not in expelled and site not in self._expected)
+
+    def arrived(self, site: str) -> bool:
+        """Note that a site's process has reported; say whether it takes part from now on and did not before."""
+        is_new = site in self._expected
+        self._expected.discard(site)
+        return is_new
 
     def have_changed(self, known: set[str], expelled: set[str]) -> bool:
         """Look at the file; if the roster is another one, take it over and forget what was known of sites not on it."""
@@ -72,6 +86,7 @@ class Members:
         new, gone = sorted(set(found) - set(self.roster)), sorted(set(self.roster) - set(found))
         _log.info("the roster has changed: %s", ", ".join([*(f"+{site}" for site in new), *(f"-{s}" for s in gone)]))
         self.roster = self._ranks.admit(found)
+        self._expected = (self._expected | set(new)) - set(gone)
         known.difference_update(gone)
         expelled.difference_update(gone)
         return True

@@ -41,7 +41,10 @@ def test_a_site_that_is_added_comes_last_and_one_that_is_taken_out_is_forgotten(
     write(tmp_path / "config", "c", "b")
     known, expelled = {"a", "b"}, {"a"}
     assert members.have_changed(known, expelled)
+    assert members.now(()) == ("b",)  # it has not been heard of yet, and keeps nobody waiting
+    assert members.arrived("c")
     assert members.now(()) == ("b", "c")
+    assert not members.arrived("c")
     assert (known, expelled) == ({"b"}, set())
 
 
@@ -65,3 +68,11 @@ def test_a_file_that_cannot_be_used_is_said_once_and_changes_nothing(
         assert not members.have_changed(set(), set())
     assert caplog.text.count("cannot be used") == 1
     assert members.now(()) == ("a", "b")
+
+
+def test_after_a_restart_who_took_part_is_waited_for_and_who_is_new_is_not(tmp_path: Path) -> None:
+    folder = write(tmp_path / "config", "a", "b", "c")
+    members = Members(("a", "b", "c"), Ranks(tmp_path), RosterFile(folder), before={"a", "b"})
+    assert members.now(()) == ("a", "b")
+    assert members.arrived("c")
+    assert members.now(()) == ("a", "b", "c")
