@@ -155,31 +155,6 @@ def test_the_next_run_is_made_with_the_new_certificates(desk: IdentityDesk, run:
     bring_to_its_end(desk)
 
 
-def test_a_site_that_is_revoked_in_the_middle_of_a_run_is_put_out_and_the_others_go_on(desk: IdentityDesk) -> None:
-    desk.write(policy="{quorum: 1, round_deadline_seconds: 2}", rounds=ENDLESS, epochs=1)
-    desk.run("start", "--detach")
-    desk.wait_for("aggregator", "running", round_=2)
-    stays = {node: desk.application(node) for node in ("aggregator", "hospital-a")}
-    desk.run("identity", "revoke", "hospital-b", "--reason", "a disk was lost")
-    said = desk.wait_for("hospital-b", "failed")
-    assert "is revoked" in json.dumps(said)
-    at = desk.wait_for("aggregator", "running")["progress"]["round"]
-    desk.wait_for("aggregator", "running", round_=at + 2)
-    assert {node: desk.application(node) for node in stays} == stays
-    lines = (desk.volume("aggregator") / "audit.jsonl").read_text().splitlines()
-    refused = [line for line in map(json.loads, lines) if line["direction"] == "refused"]
-    assert {line["peer"] for line in refused} == {"hospital-b"}
-    assert "is revoked" in refused[0]["reason"]
-    last = max(
-        line["n"] for line in map(json.loads, lines) if line["direction"] == "received" and "hospital-a" in line["peer"]
-    )
-    assert last > refused[0]["n"]
-    desk.run("stop")
-    desk.run("identity", "admit", "hospital-b")
-    desk.run("identity", "rotate", "hospital-b")
-    desk.write(rounds=3)
-
-
 def test_a_revoked_site_is_refused_until_it_is_admitted_and_has_a_new_key(desk: IdentityDesk) -> None:
     serial = nodes_of(desk.answer("identity", "show"))["hospital-b"]["serial"]
     told = desk.answer("identity", "revoke", "hospital-b", "--reason", "a disk was lost")
@@ -295,3 +270,25 @@ def test_every_key_is_closed_to_others(desk: IdentityDesk) -> None:
     for path in map(Path, secrets_of(desk)):
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_site_that_is_revoked_in_the_middle_of_a_run_is_put_out_and_the_others_go_on(desk: IdentityDesk) -> None:
+    desk.write(policy="{quorum: 1, round_deadline_seconds: 2}", rounds=ENDLESS, epochs=1)
+    desk.run("start", "--detach")
+    desk.wait_for("aggregator", "running", round_=2)
+    stays = {node: desk.application(node) for node in ("aggregator", "hospital-a")}
+    desk.run("identity", "revoke", "hospital-b", "--reason", "a disk was lost")
+    said = desk.wait_for("hospital-b", "failed")
+    assert "is revoked" in json.dumps(said)
+    at = desk.wait_for("aggregator", "running")["progress"]["round"]
+    desk.wait_for("aggregator", "running", round_=at + 2)
+    assert {node: desk.application(node) for node in stays} == stays
+    lines = (desk.volume("aggregator") / "audit.jsonl").read_text().splitlines()
+    refused = [line for line in map(json.loads, lines) if line["direction"] == "refused"]
+    assert {line["peer"] for line in refused} == {"hospital-b"}
+    assert "is revoked" in refused[0]["reason"]
+    last = max(
+        line["n"] for line in map(json.loads, lines) if line["direction"] == "received" and "hospital-a" in line["peer"]
+    )
+    assert last > refused[0]["n"]
+    desk.run("stop")
