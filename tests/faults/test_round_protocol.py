@@ -223,7 +223,7 @@ class Protocol(RuleBasedStateMachine):
             assert self.book.round == before + 1, "a quorum is connected and has answered, and no round closes"
 
 
-def check(machine: type[Protocol], *, examples: int = sizes(200, 3000)) -> None:
+def check(machine: type[Protocol], *, examples: int = sizes(200, 2000)) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
