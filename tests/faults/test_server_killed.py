@@ -60,8 +60,8 @@ def test_killed_in_every_phase_again_and_again_the_run_ends_with_the_undisturbed
     seconds, own = [found.seconds for found in resumed], [found.own_seconds for found in resumed]
     tell(
         f"kill -9 of the server, {len(kills)} times in {ROUNDS} rounds over {len(SITES)} sites",
-        f"same model; killed {told(hits)}; resumed after {statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s "
-        f"at most; without waiting for a core {statistics.median(own):.1f} s and {max(own):.1f} s",
+        f"same model; killed {told(hits)}; resumed after {statistics.median(seconds):.1f} s (median), "
+        f"{max(seconds):.1f} s at most; without waiting for a core {statistics.median(own):.1f} s and {max(own):.1f} s",
         seconds=max(seconds),
         seed=SEED,
         model_sha256=expected,
