@@ -56,17 +56,17 @@ def test_killed_in_every_phase_again_and_again_the_run_ends_with_the_undisturbed
     hits = Counter(phase for kill in kills for phase in kill.inside)
     assert min(hits[phase] for phase in ("starting", *PHASES)) >= LEAST_HITS, hits
     resumed = [kill.resumption for kill in kills if kill.resumption]
-    slowest = max(resumed, key=lambda found: found.own_seconds)
+    seconds, own = [found.seconds for found in resumed], [found.own_seconds for found in resumed]
     tell(
         f"kill -9 of the server, {len(kills)} times in {ROUNDS} rounds over {len(SITES)} sites",
-        f"same model; killed {told(hits)}; resumed after {statistics.median(r.seconds for r in resumed):.1f} s "
-        f"(median), {slowest.seconds:.1f} s at most, of which it waited {slowest.kept_waiting:.1f} s for a core",
-        seconds=slowest.seconds,
+        f"same model; killed {told(hits)}; resumed after {statistics.median(seconds):.1f} s (median), "
+        f"{max(seconds):.1f} s at most; without waiting for a core {statistics.median(own):.1f} s and {max(own):.1f} s",
+        seconds=max(seconds),
         seed=SEED,
         model_sha256=expected,
         kills=[asdict(kill) for kill in kills],
     )
-    assert slowest.own_seconds <= RESUMES_WITHIN
+    assert max(own) <= RESUMES_WITHIN
 
 
 def test_killed_when_all_is_done_it_ends_by_itself_after_the_restart_and_the_results_are_there(
