@@ -14,6 +14,7 @@ import torch
 _HELPERS = Path(__file__).parents[1] / "helpers"
 sys.path[:0] = [str(_HELPERS), str(_HELPERS / "plugins")]
 
+from fault_table import Tell  # noqa: E402
 from federate_test_plugins import blobs  # noqa: E402
 from fl_processes import Federation, run_files  # noqa: E402
 
@@ -92,21 +93,25 @@ def finish(run: Federation) -> float:
     return area
 
 
-def test_a_robust_aggregation_bears_one_bad_site_of_seven(make_poisoned: Make) -> None:
+def test_a_robust_aggregation_bears_one_bad_site_of_seven(make_poisoned: Make, tell: Tell) -> None:
     robust = {"name": "trimmed_mean", "options": {}}
     run = make_poisoned(SEVEN, BAD, -10.0, rounds=ROUNDS, options=OPTIONS, aggregation=robust)
-    assert finish(run) == pytest.approx(undisturbed(), abs=0.02)
+    area = finish(run)
+    assert area == pytest.approx(undisturbed(), abs=0.02)
+    tell("one site of seven sends -10 x its update, trimmed mean", f"AUROC {area:.3f}, undisturbed {undisturbed():.3f}")
 
 
-def test_fedavg_does_not_bear_it_and_the_report_names_the_site(make_poisoned: Make) -> None:
+def test_fedavg_does_not_bear_it_and_the_report_names_the_site(make_poisoned: Make, tell: Tell) -> None:
     run = make_poisoned(SEVEN, BAD, -10.0, rounds=ROUNDS, options=OPTIONS)
-    assert finish(run) < undisturbed() - 0.1
+    area = finish(run)
+    assert area < undisturbed() - 0.1
     (found,) = findings(read_results(run.output("aggregator", "rounds.jsonl").parent))
     assert found.startswith(f"{BAD}’s updates stand out in ")
     assert "consider a robust aggregation" in found
+    tell("the same with FedAvg", f"AUROC {area:.3f}, undisturbed {undisturbed():.3f}; the report names the site")
 
 
-def test_a_site_whose_fit_gives_no_numbers_sends_nothing_and_the_others_go_on(make_poisoned: Make) -> None:
+def test_a_site_whose_fit_gives_no_numbers_sends_nothing_and_the_others_go_on(make_poisoned: Make, tell: Tell) -> None:
     sites = ("site-a", "site-b", "site-c")
     run = make_poisoned(sites, "site-c", float("nan"), rounds=3, quorum=2, round_deadline_seconds=1.0)
     run.start_all()
@@ -115,3 +120,4 @@ def test_a_site_whose_fit_gives_no_numbers_sends_nothing_and_the_others_go_on(ma
     for node in ("site-a", "site-b", "aggregator"):
         assert run.exit_code(node, 240) == 0, run.log(node)
     assert [record["answered"] for record in run.rounds()] == [["site-a", "site-b"]] * 3
+    tell("a site whose weights are NaN", "it sends nothing and ends with 2; the others go on")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fault_federation import sizes
+from fault_table import Tell
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -309,8 +310,10 @@ def check(machine: type[Protocol], *, examples: int, phases: Sequence[Phase] = t
     )
 
 
-def test_whatever_happens_no_update_counts_twice_no_round_is_skipped_and_a_quorum_gets_on() -> None:
-    check(Protocol, examples=sizes(150, 3000))
+def test_whatever_happens_no_update_counts_twice_no_round_is_skipped_and_a_quorum_gets_on(tell: Tell) -> None:
+    examples = sizes(150, 3000)
+    check(Protocol, examples=examples)
+    tell("anything in any order, as a state machine", f"{examples} runs: every rule holds, every run can end")
 
 
 class CountsAgain(RoundBook):

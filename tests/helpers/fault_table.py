@@ -18,7 +18,10 @@ class Tell(Protocol):
     """Adds a line to the table."""
 
     def __call__(self, fault: str, outcome: str, *, seconds: float | None = None, **figures: Any) -> None:
-        """Tell what was done, what came of it, the seconds until all was well again, and what was measured."""
+        """Tell what was done, what came of it, the seconds until all was well again, and what was measured.
+
+        Without seconds, those of the whole test are told.
+        """
 
 
 def teller(item: pytest.Item) -> Tell:
@@ -56,8 +59,10 @@ def _lines(reporter: pytest.TerminalReporter) -> Iterator[dict[str, Any]]:
             if "faults" not in report.keywords or (kind == "passed" and report.when != "call"):
                 continue
             test = report.nodeid.rpartition("::")[2]
-            found = [value for key, value in report.user_properties if key == _KEY]
-            yield from ({**one, "test": test} for one in found if kind == "passed")
+            found = [value for key, value in report.user_properties if key == _KEY] if kind == "passed" else []
+            for one in found:  # without a time of its own, that of the whole test
+                seconds = one["seconds"] if one["seconds"] is not None else round(report.duration, 1)
+                yield {**one, "seconds": seconds, "test": test}
             words = test.removeprefix("test_").replace("_", " ")
             if kind == "skipped":
                 reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
