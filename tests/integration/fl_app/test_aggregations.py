@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from fl_processes import Federation
+from fl_processes import Federation, wait_until
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Federation]
@@ -51,3 +51,30 @@ def test_too_few_sites_for_the_median_end_the_aggregator_before_the_first_round(
     run.start("aggregator")
     assert run.exit_code("aggregator") == 2
     assert "median needs 5 sites in every round; one may close with 2" in run.log("aggregator")
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "own"),
+    [
+        ({"name": "scaffold", "options": {}}, {"optimizer": "sgd"}),
+        ({"name": "fedadam", "options": {"server_learning_rate": 0.05}}, {}),
+    ],
+)
+def test_killed_nodes_remember_what_the_aggregation_needs_and_the_model_is_the_same(
+    make_federation: Make, aggregation: dict[str, Any], own: dict[str, Any]
+) -> None:
+    undisturbed = make_federation(rounds=8, aggregation=aggregation, **own)
+    killed = make_federation(rounds=8, aggregation=aggregation, options={"pause": 0.05}, **own)
+    killed.start_all()
+    for node, round_ in (("aggregator", 2), ("site-a", 4), ("aggregator", 6)):
+        wait_until(lambda round_=round_: killed.progress().get("round", 0) >= round_, what=f"round {round_}")
+        killed.kill(node)
+        killed.start(node)
+    undisturbed.start_all()
+    models = []
+    for run in (undisturbed, killed):
+        for node in (*run.sites, "aggregator"):
+            assert run.exit_code(node) == 0, run.log(node)
+        models.append(run.output("aggregator", "model.safetensors").read_bytes())
+    assert models[0] == models[1]
+    assert "begins from nothing" not in killed.log("site-a")
