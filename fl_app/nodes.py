@@ -59,6 +59,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal,
     Raises:
         FlAppError: what keeps it from running, or :class:`Stopped`.
     """
+    roster_file = RosterFile(config_folder)  # before it is read: what changes from now on is seen
     config = _config(config_folder, "aggregator")
     credentials = load_credentials(state / "tls", federation=config.federation, role=config.role, node=config.node)
     make_reproducible(config.training.seed)
@@ -70,7 +71,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal,
     aggregator = RosterAggregator(config.roster, device, args, model, folder=make_folder(state))
     checkpoints = Checkpoints(state / "checkpoints", keep=config.policy.checkpoints_kept)
     fingerprint = _fingerprint(config)
-    found = checkpoints.load(fingerprint)
+    found = checkpoints.load(fingerprint, start=start)
     if found and found.progress.told:
         if start and start == found.progress.start:
             _log.info("the run is done, and its results are written")
@@ -82,7 +83,7 @@ def run_server(config_folder: Path, state: Path, output: Path, stop: StopSignal,
         aggregator.restore(found.kept)
     ranks = Ranks(state)
     before = {*found.progress.members, *found.progress.expelled} if found else None
-    members = Members(config.roster, ranks, RosterFile(config_folder), before=before)
+    members = Members(config.roster, ranks, roster_file, before=before)
     results = Results(output, new_run=found is None)
     audit = AuditLog(state, credentials)
     wire = HubManager(config, credentials, audit=audit, declared=aggregator.template, ranks=ranks)

@@ -66,6 +66,10 @@ class NodeState(StrEnum):
     FAILED = "failed"
 
 
+#: The reason by which a node that is stopped says that it is so for good.
+CANCELLED = "the run was cancelled"
+
+
 class Unreadable(ValueError):
     """A parameter or object does not hold what the contract says."""
 

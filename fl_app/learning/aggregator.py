@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fl_app import engine  # noqa: F401  # FedML comes quiet
 from fl_app.errors import FlAppError, PluginError
 from fl_app.learning.extra import declared, extra_of, weights_of, zeros_of
-from fl_app.learning.folding import Fold, InRosterOrder
+from fl_app.learning.folding import Fold, InRosterOrder, forget_waiting
 from fl_app.learning.outliers import Sketch, judge, sketch
 from fl_app.learning.protocol import Aggregation, ask
 from fl_app.learning.state import copy_of, difference
@@ -115,6 +115,7 @@ class RosterAggregator(FedMLAggregator):  # type: ignore[misc]
         nobody: dict[int, Any] = dict.fromkeys(range(len(roster)))
         super().__init__(None, None, 0, nobody, nobody, {}, len(roster), device, args, model)
         self.roster, self._folder = roster, folder
+        forget_waiting(folder)
         self.template: OrderedDict[str, Tensor] = model.form
         self._folding: InRosterOrder | None = None
         self._sketches: dict[str, Sketch] = {}

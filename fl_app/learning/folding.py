@@ -31,6 +31,7 @@ Step = Callable[[str, slice, Tensor], Tensor]
 
 #: Bytes of updates that may wait in memory for their turn.
 WAITING_LIMIT = 64 << 20
+_WAITING = "waiting-"
 #: Weights that are converted at once: below torch's grain, so that no threads are woken for so little.
 _BLOCK = 30_720
 
@@ -100,6 +101,12 @@ def _sum_of(declared: Tensor) -> Tensor:
         return torch.empty(declared.shape, dtype=torch.float64)
     memory = buffer(declared.numel() * torch.float64.itemsize)
     return torch.frombuffer(memory, dtype=torch.float64).view(declared.shape)
+
+
+def forget_waiting(folder: Path | None) -> None:
+    """Delete what a process that was killed has left waiting in a folder."""
+    for path in folder.glob(f"{_WAITING}*") if folder else ():
+        path.unlink(missing_ok=True)
 
 
 class InRosterOrder:
@@ -172,7 +179,7 @@ class InRosterOrder:
 
     def _write(self, update: Update) -> Path:
         try:
-            with tempfile.NamedTemporaryFile(prefix="waiting-", dir=self._folder, delete=False) as file:
+            with tempfile.NamedTemporaryFile(prefix=_WAITING, dir=self._folder, delete=False) as file:
                 for piece in tensors_.pieces(update.state):
                     file.write(piece)
                 return Path(file.name)

@@ -33,8 +33,9 @@ class RoundBook:
     """The state of the current round.
 
     The members are asked, or a part of them. A round opens as soon as as many of those are connected as it needs, and
-    its deadline runs from there. It closes when every one of them has answered, or at the deadline with enough of them;
-    without enough it waits. A site that has left in order is not waited for where the quorum is reached without it.
+    its deadline runs from there; how long it is, is settled then. It closes when every one of them has answered, or at
+    the deadline with enough of them; without enough it waits. A site that has left in order is not waited for where the
+    quorum is reached without it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class RoundBook:
         self.samples = dict(samples or {})
         self.deadline = deadline or Deadline(rules.deadline_seconds)
         self.opened_at: float | None = None
+        self._limit: float | None = None
         self.connected: set[str] = set()
         self._left: set[str] = set()
         self._told_at: dict[str, float] = {}
@@ -99,8 +101,7 @@ class RoundBook:
     @property
     def closes_at(self) -> float | None:
         """When the deadline is, on the clock of the times that are handed in; None without one, or not open yet."""
-        limit = self.deadline.seconds(self.asked)
-        return None if limit is None or self.opened_at is None else self.opened_at + limit
+        return None if self._limit is None or self.opened_at is None else self.opened_at + self._limit
 
     def joined(self, site: str, now: float) -> None:
         """Note that a site is there."""
@@ -199,4 +200,4 @@ class RoundBook:
     def _open_if_enough(self, now: float) -> None:
         is_enough = len(self.connected.intersection(self.asked)) >= self.needed
         if self.opened_at is None and self.asked and is_enough:
-            self.opened_at = now
+            self.opened_at, self._limit = now, self.deadline.seconds(self.asked)

@@ -53,6 +53,7 @@ class Progress:
         took: site to seconds of its last answers, for the adaptive deadline.
         data: site to the SHA-256 of its data, as it said it.
         expelled: sites whose certificate was revoked.
+        serials: site to the serial number of the certificate that it had last.
         best: value and round of the best model so far, by the metric of early stopping.
     """
 
@@ -71,6 +72,7 @@ class Progress:
     took: dict[str, list[float]] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     expelled: list[str] = field(default_factory=list)
+    serials: dict[str, str] = field(default_factory=dict)
     best: tuple[float, int] | None = None
     told: bool = False
     start: str = ""
@@ -158,14 +160,16 @@ class Checkpoints:
         if saving:
             saving.result()
 
-    def load(self, fingerprint: str) -> Found | None:
+    def load(self, fingerprint: str, *, start: str = "") -> Found | None:
         """Return the newest checkpoint that is whole, or None for a new run.
 
         Args:
             fingerprint: of today's settings; checkpoints of others are deleted with a warning.
+            start: what the operator calls this start.
 
         Raises:
-            StateError: there are checkpoints, and none of them is whole.
+            StateError: there are checkpoints, and none of them is whole; or this same start was begun with other
+                settings: they were changed in the middle of the run.
         """
         files = self._files()
         for path in reversed(files):
@@ -174,6 +178,13 @@ class Checkpoints:
             except StateError as error:
                 _log.warning("%s; trying the one before", error)
                 continue
+            if found.progress.fingerprint != fingerprint and start and start == found.progress.start:
+                raise StateError(
+                    f"The training settings have changed since this run was started; it stands at round "
+                    f"{found.progress.next_round + 1}.",
+                    remedy="With the settings of before in federation.yaml, federate supply and federate start go on "
+                    "with it. federate stop --cancel gives it up; the next start begins with the new ones.",
+                )
             if found.progress.fingerprint != fingerprint:
                 _log.warning("the checkpoint in %s is of other training settings: a new run begins", self._folder)
                 self.clear()

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from fl_app.config import RunConfig
+from fl_app.errors import PluginError
 from fl_app.learning.aggregator import RosterAggregator
 from fl_app.learning.extra import weights_of
 from fl_app.rounds.book import RoundBook, Rules, Verdict
@@ -89,6 +90,7 @@ class Course:
         self._config, self._aggregator, self._members, self._wire = config, aggregator, members, wire
         self._checkpoints, self._fingerprint = checkpoints, fingerprint
         self._results, self._tracker = results, tracker
+        self._is_new = found is None
         self.ledger = Ledger.of(found.progress, start=start) if found else Ledger(start=start)
         self.book = _book(config, self.ledger.run, members.now(self.ledger.expelled), found)
         stopping = config.training.early_stopping
@@ -111,7 +113,8 @@ class Course:
             PluginError: the aggregation does not work with so few sites.
         """
         self.desk = desk
-        self._tell_aggregation()
+        self._held = ""
+        self._tell_aggregation(is_new=self._is_new)
         self._adopt(self._aggregator.get_global_model_params())
         self._prepare_round()
 
@@ -123,6 +126,7 @@ class Course:
         elif self.book.round:
             _log.info("going on at round %d of %d", self.book.round + 1, self.book.rounds)
         self.show_progress()
+        self._wire.remember(self.ledger.serials)
         self.desk.call_later(_TICK_SECONDS, LOCAL_TICK)
 
     def joined(self, site: str) -> None:
@@ -166,6 +170,8 @@ class Course:
             _log.warning("%s is expelled: its certificate is revoked", site)
             self.ledger.expelled.add(site)
             self._members_have_changed()
+            if not self.ledger.finished:
+                self.save()  # it will not come to be refused again
 
     def judge(self, site: str, fields: Mapping[str, Any]) -> Verdict:
         """Say whether an answer counts."""
@@ -189,7 +195,7 @@ class Course:
     def close_if_due(self) -> None:
         """Close the round if all that were asked have answered, or its time is up with a quorum."""
         now = time.monotonic()
-        if self.ledger.finished or not self.book.may_close(now):
+        if self.ledger.finished or self._held or not self.book.may_close(now):
             return
         missing = self.book.waiting_for()
         if missing:
@@ -209,9 +215,13 @@ class Course:
         if self._members.have_changed(self.known, self.ledger.expelled):
             self._wire.admit(self._members.roster)
             self._members_have_changed()
+        self.close_if_due()
         self.show_progress()
         waiting, now = self.book.waiting_for(), time.monotonic()
-        if not self.ledger.finished and waiting and now - self._said_at >= _SAY_EVERY:
+        if not self.ledger.finished and self._held and now - self._said_at >= _SAY_EVERY:
+            self._said_at = now
+            _log.warning("round %d is held: %s", self.book.round + 1, self._held)
+        elif not self.ledger.finished and waiting and now - self._said_at >= _SAY_EVERY:
             self._said_at = now
             _log.info("round %d waits for %s", self.book.round + 1, ", ".join(map(self._in_words, waiting)))
         self.desk.call_later(_TICK_SECONDS, LOCAL_TICK)
@@ -226,6 +236,7 @@ class Course:
 
     def save(self) -> None:
         """Make durable where the run stands, on another thread."""
+        self.ledger.serials = self._wire.serials()
         self._checkpoints.save_later(
             self.ledger.progress(self.book, self._fingerprint),
             self.model,
@@ -321,19 +332,34 @@ class Course:
         if not set(self.book.asked) <= asked:  # drawn anew: nobody is left of those that were
             self._prepare_round()
             self._send_tasks()
-        if members:
+        if members and not self.ledger.finished:
             self._tell_aggregation()
-        else:
+        elif not members:
             _log.warning("no site is left; the run waits for one")
         self.close_if_due()
         self._arm_deadline()
         self.show_progress()
 
-    def _tell_aggregation(self) -> None:
-        """Let the aggregation refuse a federation that is too small for it."""
+    def _tell_aggregation(self, *, is_new: bool = False) -> None:
+        """Let the aggregation refuse a federation that is too small for it.
+
+        A run that is new ends with that. One that is under way is held until there are enough sites again: they may be
+        on their way, and what was learned so far is not to be lost.
+
+        Raises:
+            PluginError: the run is new, and too small.
+        """
         sites = len(self.book.members)
         asked = self.book.rules.selection.count(sites)
-        self._aggregator.prepare(sites, min(self.book.rules.quorum or asked, asked))
+        try:
+            self._aggregator.prepare(sites, min(self.book.rules.quorum or asked, asked))
+        except PluginError as error:
+            if is_new:
+                raise
+            self._held = error.args[0]
+            _log.warning("round %d is held: %s", self.book.round + 1, self._held)
+        else:
+            self._held = ""
 
     def _arm_deadline(self) -> None:
         closes_at = self.book.closes_at

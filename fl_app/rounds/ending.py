@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 #: How long the aggregator waits for the sites' good-bye after the last round; longer if it has to be found again.
 _FAREWELL_SECONDS = 10.0
 _FAREWELL_AGAIN_SECONDS = 60.0
+#: And this much for a site that took part to the end and whose link may be down: longer than keepalive needs to tell.
+_LONGER_SECONDS = 20.0
 #: How long a round may take to its end when the process is asked to stop; less than what a service manager gives it.
 _LAST_ROUND_SECONDS = 8.0
 _FLUSH_SECONDS = 2.0
@@ -49,7 +51,7 @@ class Ending:
         self._config = config
         self._course, self._results, self._checkpoints = course, results, checkpoints
         self._wire, self._tracker = wire, tracker
-        self.is_stopping = False
+        self.is_stopping = self._has_waited = False
         #: Sites that have said good-bye.
         self.gone: set[str] = set()
 
@@ -85,7 +87,17 @@ class Ending:
     def farewell_is_over(self) -> None:
         """End without the good-bye of some."""
         missing = [site for site in self._course.book.members if site not in self.gone]
-        _log.warning("no good-bye from %s; ending without", ", ".join(missing))
+        may_come = [site for site in missing if site in self._course.known and not self._course.book.has_left(site)]
+        if may_come and not self._has_waited:
+            self._has_waited = True
+            _log.info("no good-bye from %s yet; waiting a little longer", ", ".join(may_come))
+            self._course.desk.call_later(_LONGER_SECONDS, LOCAL_FAREWELL)
+            return
+        _log.warning(
+            "no good-bye from %s; ending without. If a process waits there: federate stop %s",
+            ", ".join(missing),
+            " ".join(missing),
+        )
         self._end()
 
     def stop_asked(self) -> None:

@@ -24,6 +24,7 @@ class Ledger:
         took_part: site to the number of rounds in which it did.
         data: site to the SHA-256 of its data.
         expelled: sites whose certificate was revoked.
+        serials: site to the serial number, hexadecimal, of the certificate that it had last.
         best: the best model so far, by the metric of early stopping.
         finished: the results are written.
         told: the sites know it, or were given the time to ask.
@@ -37,6 +38,7 @@ class Ledger:
     took_part: dict[str, int] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     expelled: set[str] = field(default_factory=set)
+    serials: dict[str, str] = field(default_factory=dict)
     best: Best | None = None
     finished: bool = False
     told: bool = False
@@ -53,6 +55,7 @@ class Ledger:
             took_part=dict(progress.took_part),
             data=dict(progress.data),
             expelled=set(progress.expelled),
+            serials=dict(progress.serials),
             best=Best(*progress.best) if progress.best else None,
             finished=progress.finished,
             start=start,
@@ -85,5 +88,6 @@ class Ledger:
             took=book.deadline.known(),
             data=dict(self.data),
             expelled=sorted(self.expelled),
+            serials=dict(self.serials),
             best=(self.best.value, self.best.round) if self.best else None,
         )

@@ -17,8 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fl_app.rounds.files import make_folder, write_atomically
-from fl_app.transport import tensors as tensors_
+from fl_app.rounds.local_state import LocalState
 from fl_app.transport.json_text import WireError
 from fl_app.transport.memory import Buffer, buffer
 
@@ -30,7 +29,6 @@ State = OrderedDict[str, Tensor]
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 _LEVEL = 3
 _ZSTD_HEADER = 18
-_KEPT = 2
 
 
 def pack(body: Buffer, compression: Compression) -> Buffer:
@@ -89,25 +87,29 @@ def is_half(compression: Compression) -> bool:
 
 
 class Feedback:
-    """A site's side of half precision: it keeps what rounding took away, for the next round, over restarts as well."""
+    """A site's side of half precision: it keeps what rounding took away, for its next update."""
 
     def __init__(self, compression: Compression, folder: Path) -> None:
-        """Keep the rest in a folder."""
+        """Keep the rest in a folder, on the disk: it outlives the process."""
         self._dtype = _HALF[compression]
-        self._folder = make_folder(folder)
+        self._rests = LocalState(folder)
 
-    def shorten(self, run: str, round_: int, fitted: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> State:
+    def shorten(
+        self, run: str, round_: int, fitted: Mapping[str, Tensor], base: Mapping[str, Tensor], counted: int | None
+    ) -> State:
         """Return what is sent of an update.
 
-        A round that is fitted again starts from the same rest, so it gives the same bits.
+        It goes on from what the site's last update that counted has left: an update that was lost leaves nothing, and a
+        round that is fitted again gives the same bits.
 
         Args:
             run: a rest of another run is of no meaning.
             round_: the round that is answered.
             fitted: the weights after the fit.
             base: the weights that the aggregator sent.
+            counted: the round in which an update of this site counted last, as the aggregator says it.
         """
-        before = self._before(run, round_)
+        before: Mapping[str, Tensor] = self._rests.load(run, counted) or {}
         sent: State = OrderedDict()
         rest: State = OrderedDict()
         most = torch.finfo(self._dtype).max
@@ -120,29 +122,8 @@ class Feedback:
                 change += before[name]
             sent[name] = change.clamp(-most, most).to(self._dtype)
             rest[name] = change - sent[name].to(change.dtype)
-        write_atomically(self._file(run, round_), [tensors_.encode(rest)], durable=False)
-        for old in self._files(run)[:-_KEPT]:
-            old.unlink(missing_ok=True)
+        self._rests.save(run, round_, rest)
         return sent
-
-    def _before(self, run: str, round_: int) -> Mapping[str, Tensor]:
-        for path in self._folder.iterdir():
-            if path.name.startswith("rest-") and not path.name.startswith(f"rest-{_safe(run)}-"):
-                path.unlink(missing_ok=True)
-        found = [path for path in self._files(run) if path.name < self._file(run, round_).name]
-        if not found:
-            return {}
-        body = bytearray(found[-1].read_bytes())
-        try:
-            return tensors_.decode(tensors_.names_of(body), body)
-        except (WireError, IndexError):
-            return {}
-
-    def _file(self, run: str, round_: int) -> Path:
-        return self._folder / f"rest-{_safe(run)}-{round_:08d}.safetensors"
-
-    def _files(self, run: str) -> list[Path]:
-        return sorted(self._folder.glob(f"rest-{_safe(run)}-*.safetensors"))
 
 
 def lengthen(sent: Mapping[str, Tensor], base: Mapping[str, Tensor], compression: Compression) -> State:
@@ -163,7 +144,3 @@ def lengthen(sent: Mapping[str, Tensor], base: Mapping[str, Tensor], compression
             )
         whole[name] = declared + found.to(declared.dtype) if declared.is_floating_point() else found
     return whole
-
-
-def _safe(run: str) -> str:
-    return "".join(letter for letter in run if letter.isalnum())[:64]

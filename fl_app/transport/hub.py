@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent import futures
 
 import grpc
@@ -115,6 +115,7 @@ class Hub:
         self._sessions: dict[str, Session] = {}
         self._room: dict[str, threading.Semaphore] = {}
         self._streams: dict[str, _Stream] = {}
+        self._serials: dict[str, int] = {}
         self._lock = threading.Lock()
         self.refused: Counter[str] = Counter()
         self.admit(roster)
@@ -152,8 +153,8 @@ class Hub:
     def admit(self, roster: Iterable[str]) -> None:
         """Admit the sites of this roster from now on, and end the streams of those that are not on it."""
         with self._lock:
-            self._roster = frozenset(roster)
-            for site in self._roster - self._sessions.keys():
+            before, self._roster = self._roster, frozenset(roster)
+            for site in self._roster - before:  # one that was taken out has to report again
                 self._sessions[site] = Session(answers=True, compression=self._compression)
                 self._room[site] = threading.Semaphore(_UNREAD_MESSAGES)
             removed = [stream for site, stream in self._streams.items() if site not in self._roster]
@@ -169,8 +170,29 @@ class Hub:
             reason = objection(stream.certificate, credentials)
             if reason:
                 stream.end(self._refusal(stream.site, grpc.StatusCode.UNAUTHENTICATED, reason))
-            if is_revoked(stream.certificate, credentials):
-                self._deliver(Expelled(stream.site))
+        self._expel()
+
+    def serials(self) -> dict[str, str]:
+        """Return the serial number, hexadecimal, of the certificate that each site had last."""
+        with self._lock:
+            return {site: f"{serial:x}" for site, serial in sorted(self._serials.items())}
+
+    def remember(self, serials: Mapping[str, str]) -> None:
+        """Know again which certificate each site had last, and expel those whose one is revoked by now."""
+        with self._lock:
+            self._serials = {site: int(serial, 16) for site, serial in serials.items()} | self._serials
+        self._expel()
+
+    def _expel(self) -> None:
+        """Tell which sites' last certificates are revoked.
+
+        Only the last one counts: whoever has the key of an older certificate must not put out the site that has a new.
+        """
+        with self._lock:
+            revoked = [site for site, serial in self._serials.items() if serial in self._credentials.revoked]
+        for site in revoked:
+            if site in self._roster:
+                self._deliver(Expelled(site))
 
     def send(self, site: str, header: bytes, body: Buffer, *, hashed: BodyHash | None = None) -> None:
         """Queue a message for a site; it takes the place of what the site has not received yet.
@@ -278,9 +300,9 @@ class Hub:
         if peer.node not in self._roster:
             raise self._refusal(where, _NOT_ON_ROSTER, f"{peer.node} is not on the roster")
         certificate = x509.load_pem_x509_certificate(pem)
-        wrong = objection(certificate, own)
+        wrong, serial = objection(certificate, own), certificate.serial_number
         if wrong:
-            if is_revoked(certificate, own):
+            if is_revoked(certificate, own) and self._serials.get(peer.node, serial) == serial:
                 self._deliver(Expelled(peer.node))
             raise self._refusal(peer.node, grpc.StatusCode.UNAUTHENTICATED, wrong)
         with self._lock:
@@ -346,6 +368,7 @@ class Hub:
                 raise self._refusal(stream.site, grpc.StatusCode.UNAUTHENTICATED, wrong)
             before = self._streams.get(stream.site)
             self._streams[stream.site] = stream
+            self._serials[stream.site] = stream.certificate.serial_number
             if before:
                 before.end(Refusal(grpc.StatusCode.ABORTED, "a newer stream of this site has taken over"))
             goes_on = session.greeted(hello)

@@ -191,6 +191,14 @@ class HubManager(QueueManager):
         """Admit the sites of this roster from now on, and no others."""
         self.hub.admit(roster)
 
+    def serials(self) -> dict[str, str]:
+        """Return the serial number of the certificate that each site had last."""
+        return self.hub.serials()
+
+    def remember(self, serials: Mapping[str, str]) -> None:
+        """Know them again after a restart."""
+        self.hub.remember(serials)
+
     def flush(self, seconds: float) -> None:
         """Wait until the sites that are connected have everything, or the time is over."""
         self.hub.flush(seconds)
@@ -283,8 +291,9 @@ class SiteManager(QueueManager):
         audit.tell(self.post)
         audit.open()
         self._compression = config.compression
-        self._feedback = Feedback(config.compression, state) if is_half(config.compression) else None
+        self._feedback = Feedback(config.compression, state / "rest") if is_half(config.compression) else None
         self._base: Mapping[str, Tensor] = {}
+        self._counted: int | None = None
         self._newest: tuple[Any, Any, Any] | None = None
         self.link = Link(
             planned=config.aggregator,
@@ -315,7 +324,8 @@ class SiteManager(QueueManager):
             raise
         if self._feedback and envelope.tensors is not None:
             run, round_ = envelope.fields["run"], envelope.fields["round"]
-            envelope = replace(envelope, tensors=self._feedback.shorten(run, round_, envelope.tensors, self._base))
+            sent = self._feedback.shorten(run, round_, envelope.tensors, self._base, self._counted)
+            envelope = replace(envelope, tensors=sent)
         self.link.send(encode_header(envelope), pack(encode_tensors(envelope.tensors), self._compression))
 
     def stop_receive_message(self) -> None:
@@ -362,6 +372,7 @@ class SiteManager(QueueManager):
                 self._guard.task(envelope.fields["run"], envelope.fields["round"])
             if self._feedback and envelope.tensors is not None:
                 self._base = {name: tensor.clone() for name, tensor in envelope.tensors.items()}
+                self._counted = envelope.fields["counted"]
             self._notify(to_message(event.envelope, sender_rank=0, receiver_rank=1))
         elif isinstance(event, Joined):
             self._notify(Message(LOCAL_JOINED, 0, 1))

@@ -94,16 +94,23 @@ def stop(
     """Have nodes stop in order; the next start goes on from where they were."""
     from infra.nodes import control
     from infra.nodes.remote import reports
-    from node_bootstrap.contract import NodeState
+    from node_bootstrap.contract import CANCELLED, NodeState
 
     here = context(ctx)
     chosen = remotes_of(here, who)
     at_rest = (None, NodeState.READY, NodeState.STOPPED, NodeState.FINISHED, NodeState.FAILED)
+
+    def is_so(_: str, report: Report) -> bool:
+        # what was stopped or has failed already is cancelled once the node says so: a start that follows is a new one
+        is_meant = report.state not in (NodeState.STOPPED, NodeState.FAILED) or report.reason == CANCELLED
+        return report.state in at_rest and (is_meant or not cancel)
+
     control.wait_until(
         control.stop(chosen, cancel=cancel),
-        lambda _, report: report.state in at_rest,
-        what="stopped",
+        is_so,
+        what="cancelled" if cancel else "stopped",
         timeout_seconds=control.STOP_SECONDS,
+        has_failed=lambda *_: False,
     )
     found = reports(chosen)
     here.answer(

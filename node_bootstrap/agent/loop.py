@@ -25,7 +25,6 @@ _log = logging.getLogger(__name__)
 _FINAL_CODES = (2, 3)
 #: The run was ended for good by the coordinator, who told the aggregator, which told the sites.
 _CANCELLED_CODE = 5
-_CANCELLED = "the run was cancelled"
 #: How often an aggregator looks for other run files while it runs: sites may join and be taken out.
 _REFRESH_SECONDS = 5.0
 _MOST_RESTARTS = 5
@@ -116,7 +115,7 @@ class Loop:
             else:  # nobody asked for its end
                 self._watch(self._run, remark=str(error))
             return
-        if desired.state == "cancelled" and not self._is_over(desired.run):
+        if desired.state == "cancelled" and not self._needs_no_cancelling(desired.run):
             self._cancel(desired.run)
         elif self._run is not None and (desired.state, desired.run) != ("started", self._run.name):
             self._end(NodeState.STOPPED, "stopped as asked", for_good=False)
@@ -196,7 +195,7 @@ class Loop:
         elif code == 0:
             self._end(NodeState.FINISHED, "", for_good=True)
         elif code == _CANCELLED_CODE:
-            self._end(NodeState.STOPPED, _CANCELLED, for_good=True)
+            self._end(NodeState.STOPPED, contract.CANCELLED, for_good=True)
         else:
             self._failed(run, code, run.application.last_words())
 
@@ -218,11 +217,14 @@ class Loop:
         """End a run for good, whether it runs now or was stopped before, and forget where it stood."""
         if self._run is not None and self._run.application is not None:
             self._run.application.cancel()
+            if self._run.name == name and self._run.application.exit_code() == 0:  # it was done before it heard
+                self._end(NodeState.FINISHED, "", for_good=True)
+                return
         shutil.rmtree(self._state / "checkpoints", ignore_errors=True)
         if self._run is None or self._run.name != name:
-            self._keep(_Ended(name, NodeState.STOPPED, _CANCELLED))
+            self._keep(_Ended(name, NodeState.STOPPED, contract.CANCELLED))
         if self._run is not None:
-            self._end(NodeState.STOPPED, _CANCELLED, for_good=True)
+            self._end(NodeState.STOPPED, contract.CANCELLED, for_good=True)
 
     def _failed(self, run: _Run, code: int, words: str) -> None:
         """Start the application again after a while, unless that would only repeat what happened."""
@@ -314,6 +316,10 @@ class Loop:
     def _is_over(self, run: str) -> bool:
         ended = self._ended()
         return bool(run) and ended.for_good and ended.run == run
+
+    def _needs_no_cancelling(self, run: str) -> bool:
+        ended = self._ended()
+        return self._is_over(run) and (ended.state == NodeState.FINISHED or ended.reason == contract.CANCELLED)
 
     def _keep(self, ended: _Ended) -> None:
         part = self._ended_file.with_name(".ended.json.part")

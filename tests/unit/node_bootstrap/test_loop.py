@@ -533,3 +533,25 @@ def test_a_site_whose_aggregator_has_cancelled_the_run_is_stopped_and_not_failed
     assert ready.step() == ("stopped", "the run was cancelled")
     assert ready.step() == ("stopped", "the run was cancelled")
     assert len(ready.applications) == 1
+
+
+def test_a_run_that_failed_for_good_can_still_be_cancelled(ready: Machine) -> None:
+    ready.start().ends(2, "the disk is full")
+    assert ready.step()[0] == "failed"
+    checkpoints = ready.folder / "state" / "checkpoints"
+    checkpoints.mkdir()
+    ready.account.want("cancelled", RUN)
+    assert ready.step() == ("stopped", "the run was cancelled")
+    assert not checkpoints.exists()
+
+
+def test_a_run_that_was_done_before_it_heard_of_its_cancelling_is_finished(ready: Machine) -> None:
+    application = ready.start()
+
+    def cancel() -> None:
+        application.ends(0)
+
+    application.cancel = cancel  # type: ignore[method-assign]
+    ready.account.want("cancelled", RUN)
+    assert ready.step()[0] == "finished"
+    assert ready.step()[0] == "finished"

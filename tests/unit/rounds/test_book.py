@@ -180,13 +180,15 @@ def test_the_deadline_learns_from_answers_and_from_who_was_there_and_missed_it()
     assert found.closes_at is None  # nothing is known yet
     answer(found, "a", now=2.0)
     answer(found, "b", now=4.0)
+    assert not found.may_close(1e9)  # so the first round waits for all
     answer(found, "c", now=10.0)
-    assert found.closes_at == 30.0
     found.close(10.0)
+    assert found.closes_at == 40.0
     for site in SITES:
         found.told(site, 10.0)
     found.lost("b")
-    answer(found, "a", now=12.0)
+    answer(found, "a", now=39.0)
+    assert found.closes_at == 40.0  # what is learned in a round counts from the next one on
     found.close(50.0)
     assert found.deadline.known()["c"] == [10.0, 80.0]  # there for 40 s, and not through
     assert found.deadline.known()["b"] == [4.0]  # it was not there: that says nothing of how long it takes

@@ -112,6 +112,15 @@ def test_other_settings_are_another_run(folder: Path, caplog: pytest.LogCaptureF
     assert list(folder.iterdir()) == []
 
 
+def test_settings_that_change_in_the_middle_of_a_start_lose_nothing(folder: Path) -> None:
+    kept = Checkpoints(folder)
+    kept.save(replace(PROGRESS, start="20261125"), state(1.0))
+    with pytest.raises(StateError, match="settings have changed since this run was started; it stands at round 2"):
+        kept.load("other settings", start="20261125")
+    assert kept.load("print", start="20261125") is not None
+    assert kept.load("other settings", start="20261126") is None  # another start begins a new run
+
+
 def test_without_checkpoints_a_run_is_new(folder: Path) -> None:
     assert Checkpoints(folder).load("print") is None
 

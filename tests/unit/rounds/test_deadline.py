@@ -41,6 +41,15 @@ def test_a_site_that_has_become_slower_than_its_deadline_makes_it_in_the_end() -
     found.answered("a", needs)
 
 
+def test_a_site_that_never_answers_does_not_hold_up_the_others_for_ever() -> None:
+    found = Deadline("adaptive", {"a": [1.0] * 5, "silent": [1.0] * 5})
+    for _ in range(8):
+        found.missed("silent", found.seconds(["a", "silent"]) or 0.0)
+    assert found.seconds(["a", "silent"]) == 5.0
+    found.answered("silent", 90.0)
+    assert (found.seconds(["a", "silent"]) or 0.0) > 90.0  # it is counted with again
+
+
 def test_what_it_has_learned_survives_a_restart() -> None:
     before = Deadline("adaptive")
     before.answered("a", 7.0)

@@ -18,6 +18,10 @@ from fl_app.transport.session import Session
 BASE = OrderedDict(w=torch.randn(50, generator=torch.Generator().manual_seed(0)), n=torch.tensor(3))
 
 
+def last(round_: int) -> int | None:
+    return round_ - 1 if round_ else None
+
+
 @pytest.mark.parametrize("compression", ["bfloat16", "float16"])
 def test_what_rounding_takes_away_in_one_round_comes_with_a_later_one(compression: Compression, tmp_path: Path) -> None:
     """The same small change every round: by itself it is rounded, its sum is not, up to what one round rounds."""
@@ -26,7 +30,7 @@ def test_what_rounding_takes_away_in_one_round_comes_with_a_later_one(compressio
     total = torch.zeros(50)
     lost = torch.zeros(50)
     for round_ in range(100):
-        sent = feedback.shorten("run", round_, {"w": BASE["w"] + change, "n": BASE["n"]}, BASE)
+        sent = feedback.shorten("run", round_, {"w": BASE["w"] + change, "n": BASE["n"]}, BASE, last(round_))
         whole = lengthen(sent, BASE, compression)
         total += sent["w"].float()
         lost += change.to(sent["w"].dtype).float()
@@ -37,20 +41,39 @@ def test_what_rounding_takes_away_in_one_round_comes_with_a_later_one(compressio
 
 def test_a_round_that_is_fitted_again_after_a_restart_gives_the_same_bits(tmp_path: Path) -> None:
     fitted = {"w": BASE["w"] * 1.01, "n": BASE["n"]}
-    first = [Feedback("bfloat16", tmp_path).shorten("run", round_, fitted, BASE) for round_ in range(4)]
-    again = Feedback("bfloat16", tmp_path).shorten("run", 3, fitted, BASE)
-    assert torch.equal(first[3]["w"], again["w"])
-    assert not torch.equal(first[0]["w"], first[1]["w"])
-    assert len(list(tmp_path.iterdir())) == 2
-    other = Feedback("bfloat16", tmp_path).shorten("another", 0, fitted, BASE)
-    assert torch.equal(other["w"], first[0]["w"])
-    assert len(list(tmp_path.iterdir())) == 1
+
+    def sent(run: str, round_: int, counted: int | None) -> torch.Tensor:
+        return Feedback("bfloat16", tmp_path).shorten(run, round_, fitted, BASE, counted)["w"]
+
+    first = [sent("run", round_, last(round_)) for round_ in range(5)]
+    assert not torch.equal(first[0], first[1])
+    for round_ in (4, 3, 2):  # the aggregator has fallen back by some rounds
+        assert torch.equal(sent("run", round_, last(round_)), first[round_])
+    assert torch.equal(sent("another", 0, None), first[0])
+
+
+def test_what_an_update_that_was_lost_has_left_does_not_count(tmp_path: Path) -> None:
+    fitted = {"w": BASE["w"] * 1.01, "n": BASE["n"]}
+    feedback = Feedback("bfloat16", tmp_path)
+    feedback.shorten("run", 0, fitted, BASE, None)
+    expected = feedback.shorten("run", 1, fitted, BASE, 0)["w"]
+    assert torch.equal(feedback.shorten("run", 2, fitted, BASE, 0)["w"], expected)  # as if round 1 had not been
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100])
+def test_a_rest_that_a_power_cut_has_damaged_is_none(tmp_path: Path, content: bytes) -> None:
+    fitted = {"w": BASE["w"] * 1.01, "n": BASE["n"]}
+    first = Feedback("bfloat16", tmp_path).shorten("run", 0, fitted, BASE, None)["w"]
+    for path in tmp_path.iterdir():
+        path.write_bytes(content)
+    assert torch.equal(Feedback("bfloat16", tmp_path).shorten("run", 1, fitted, BASE, 0)["w"], first)
 
 
 def test_a_change_that_is_too_large_for_float16_comes_in_parts(tmp_path: Path) -> None:
     base = {"w": torch.zeros(1)}
     feedback = Feedback("float16", tmp_path)
-    sent = [feedback.shorten("run", r, {"w": torch.tensor([100_000.0]) * (r == 0)}, base)["w"].item() for r in range(2)]
+    fitted = [{"w": torch.tensor([100_000.0])}, {"w": torch.tensor([0.0])}]
+    sent = [feedback.shorten("run", r, fitted[r], base, last(r))["w"].item() for r in range(2)]
     assert sent[0] == 65504
     assert sum(sent) == pytest.approx(100_000, rel=1e-3)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,7 +26,7 @@ from cryptography import x509
 
 from fl_app.config import Address
 from fl_app.errors import ConfigError, IdentityError, RefusedError
-from fl_app.transport.events import Event, Failed, Joined, Left, Received, Returned
+from fl_app.transport.events import Event, Expelled, Failed, Joined, Left, Received, Returned
 from fl_app.transport.frames import CHUNK, Hello, Letter, hello_frame, letter_frames
 from fl_app.transport.hub import Hub
 from fl_app.transport.identity import Credentials, load_credentials
@@ -476,3 +477,55 @@ def test_a_site_that_connects_and_says_nothing_does_not_hold_a_thread(
     says_nothing.set()
     assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "no greeting came")
     assert_others_go_on(place)
+
+
+def revoke(place: Place, *revoked: Credentials) -> None:
+    hub = place.hub
+    assert hub
+    serials = {x509.load_pem_x509_certificate(one.certificate).serial_number for one in revoked}
+    hub.renew(replace(hub._credentials, revoked=frozenset(serials)))
+
+
+def test_a_site_whose_certificate_is_revoked_is_expelled_whether_it_is_connected_or_not(place: Place) -> None:
+    place.start_hub()
+    away, here = place.issue("site-a"), place.issue("site-b")
+    for credentials in (away, here):
+        place.link(credentials, Inbox())
+        place.inbox.wait_for(Joined)
+    place.links[0].close()
+    place.inbox.wait_for(Left)
+    revoke(place, away, here)
+    assert {place.inbox.wait_for(Expelled).peer for _ in range(2)} == {"site-a", "site-b"}
+
+
+def test_a_restarted_hub_knows_which_certificate_a_site_had_last(place: Place) -> None:
+    own = place.issue("site-a")
+    hub = place.start_hub()
+    revoke(place, own)
+    assert hub.serials() == {}
+    hub.remember({"site-a": f"{x509.load_pem_x509_certificate(own.certificate).serial_number:x}"})
+    assert place.inbox.wait_for(Expelled).peer == "site-a"
+
+
+def test_whoever_has_an_older_revoked_key_does_not_put_out_the_site_that_has_a_new_one(place: Place) -> None:
+    hub = place.start_hub()
+    old, new = place.issue("site-a"), place.issue("site-a")
+    place.link(new, Inbox())
+    place.inbox.wait_for(Joined)
+    revoke(place, old)
+    thief = Inbox()
+    place.link(old, thief)
+    wait_until(lambda: any("is revoked" in reason for reason in hub.refused))
+    with pytest.raises(AssertionError, match="no Expelled"):
+        place.inbox.wait_for(Expelled, seconds=0.5)
+    assert hub.connected() == {"site-a"}
+
+
+def test_a_site_that_is_taken_out_and_put_back_has_to_report_again(place: Place) -> None:
+    hub, inbox = place.start_hub(), Inbox()
+    place.link(place.issue("site-a"), inbox)
+    inbox.wait_for(Joined)
+    hub.admit(("site-b",))
+    inbox.wait_for(Left)
+    hub.admit(("site-a", "site-b"))
+    inbox.wait_for(Joined)  # and not Returned, as after a stream that broke
