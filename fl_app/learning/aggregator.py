@@ -170,6 +170,12 @@ class RosterAggregator(FedMLAggregator):  # type: ignore[misc]
         self._folding = None
         self._sketches.clear()
 
+    def expect_also(self, sites: Sequence[str]) -> None:
+        """Ask further sites in a round that is under way; they come last."""
+        places = range(self.client_num, self.client_num + len(sites))
+        self.roster, self.client_num = (*self.roster, *sites), self.client_num + len(sites)
+        self.flag_client_model_uploaded_dict.update(dict.fromkeys(places, False))
+
     def add_local_trained_result(self, index: int, model_params: Mapping[str, Tensor], sample_num: int) -> None:
         """Take a site's update: into the sum at once, where the aggregation is one; else keep it, as FedML does."""
         self._sketches[self.roster[index]] = sketch(self.aggregator.now(), model_params)

@@ -190,6 +190,13 @@ class RoundBook:
         self._left &= set(self.members)
         self._open_if_enough(now)
 
+    def ask_also(self, now: float) -> tuple[str, ...]:
+        """Ask all members in this round, because it cannot close without more of them; return those that are new."""
+        new = tuple(site for site in self.members if site not in self.asked)
+        self.asked += new
+        self._open_if_enough(now)
+        return new
+
     def _ask(self, asked: Sequence[str] | None) -> None:
         drawn = tuple(site for site in asked or () if site in self.members)
         if not drawn:

@@ -333,12 +333,24 @@ class Course:
             self._prepare_round()
             self._send_tasks()
         if members and not self.ledger.finished:
+            was_held = bool(self._held)
             self._tell_aggregation()
+            if was_held and not self._held:
+                self._ask_also()
         elif not members:
             _log.warning("no site is left; the run waits for one")
         self.close_if_due()
         self._arm_deadline()
         self.show_progress()
+
+    def _ask_also(self) -> None:
+        """Ask who is new in this round already: those that are left of it are too few."""
+        new = self.book.ask_also(time.monotonic())
+        self._places |= {site: len(self._places) + place for place, site in enumerate(new)}
+        self._aggregator.expect_also(new)
+        for site in new:
+            if site in self.known:
+                self._send_task(site)
 
     def _tell_aggregation(self, *, is_new: bool = False) -> None:
         """Let the aggregation refuse a federation that is too small for it.
