@@ -9,7 +9,6 @@ before that; whatever is lost by a crash is asked for again, and a site that fit
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,19 +17,18 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from fl_app.config import RunConfig
-from fl_app.errors import PluginError
 from fl_app.learning.aggregator import RosterAggregator
 from fl_app.learning.extra import weights_of
-from fl_app.rounds.book import RoundBook, Rules, Verdict
+from fl_app.rounds.book import Verdict
 from fl_app.rounds.checkpoint import Checkpoints, Found
-from fl_app.rounds.deadline import Deadline
 from fl_app.rounds.ending import Ending
+from fl_app.rounds.enough import Enough
 from fl_app.rounds.ledger import Ledger
 from fl_app.rounds.members import Members
+from fl_app.rounds.opening import open_book
 from fl_app.rounds.records import Record, evaluated_record, in_words, opened_record
 from fl_app.rounds.results import Results
-from fl_app.rounds.selection import Selection
-from fl_app.rounds.stopping import Patience, better, is_exhausted
+from fl_app.rounds.stopping import Patience
 from fl_app.tracking import Tracker
 from fl_app.transport.managers import LOCAL_DEADLINE, LOCAL_TICK, HubManager
 
@@ -90,9 +88,9 @@ class Course:
         self._config, self._aggregator, self._members, self._wire = config, aggregator, members, wire
         self._checkpoints, self._fingerprint = checkpoints, fingerprint
         self._results, self._tracker = results, tracker
-        self._is_new = found is None
+        self._is_new, self._enough = found is None, Enough(aggregator)
         self.ledger = Ledger.of(found.progress, start=start) if found else Ledger(start=start)
-        self.book = _book(config, self.ledger.run, members.now(self.ledger.expelled), found)
+        self.book = open_book(config, self.ledger.run, members.now(self.ledger.expelled), found)
         stopping = config.training.early_stopping
         self._patience = Patience(stopping.metric, stopping.patience, stopping.min_delta) if stopping else None
         self.ending = Ending(self, config, results=results, checkpoints=checkpoints, wire=wire, tracker=tracker)
@@ -113,8 +111,7 @@ class Course:
             PluginError: the aggregation does not work with so few sites.
         """
         self.desk = desk
-        self._held = ""
-        self._tell_aggregation(is_new=self._is_new)
+        self._enough.at_first(self.book, is_new=self._is_new)
         self._adopt(self._aggregator.get_global_model_params())
         self._prepare_round()
 
@@ -195,7 +192,7 @@ class Course:
     def close_if_due(self) -> None:
         """Close the round if all that were asked have answered, or its time is up with a quorum."""
         now = time.monotonic()
-        if self.ledger.finished or self._held or not self.book.may_close(now):
+        if self.ledger.finished or self._enough.missing or not self.book.may_close(now):
             return
         missing = self.book.waiting_for()
         if missing:
@@ -206,8 +203,8 @@ class Course:
             self._tell(record)
             self.ending.results(record)
             return
-        if record:
-            self._look_for_an_early_end(record)
+        if record and self._patience and self._patience.is_over(self.ledger, record):
+            self.book.end_early()
         self._close_round(now, record)
 
     def tick(self) -> None:
@@ -218,12 +215,11 @@ class Course:
         self.close_if_due()
         self.show_progress()
         waiting, now = self.book.waiting_for(), time.monotonic()
-        if not self.ledger.finished and self._held and now - self._said_at >= _SAY_EVERY:
+        if not self.ledger.finished and now - self._said_at >= _SAY_EVERY and (waiting or self._enough.missing):
             self._said_at = now
-            _log.warning("round %d is held: %s", self.book.round + 1, self._held)
-        elif not self.ledger.finished and waiting and now - self._said_at >= _SAY_EVERY:
-            self._said_at = now
-            _log.info("round %d waits for %s", self.book.round + 1, ", ".join(map(self._in_words, waiting)))
+            missing = self._enough.missing
+            told = f"is {missing}" if missing else f"waits for {', '.join(map(self._in_words, waiting))}"
+            _log.info("round %d %s", self.book.round + 1, told)
         self.desk.call_later(_TICK_SECONDS, LOCAL_TICK)
 
     def finish(self, site: str, outcome: str) -> None:
@@ -262,16 +258,6 @@ class Course:
         self._results.progress(
             round_=min(book.round, book.rounds), rounds=book.rounds, phase=phase, waiting_for=waiting
         )
-
-    def _look_for_an_early_end(self, record: Record) -> None:
-        if self._patience is None:
-            return
-        value = record["federated"][self._patience.metric]
-        self.ledger.best = best = better(self._patience, self.ledger.best, value, record["round"])
-        if best and is_exhausted(self._patience, best, record["round"]):
-            self.book.end_early()
-            metric, rounds = self._patience.metric, self.book.rounds
-            _log.info("%s has not got better since round %d: round %d is the last", metric, best.round + 1, rounds)
 
     def _close_round(self, now: float, evaluated: Record | None) -> None:
         """Aggregate and send the next round; write about the one before and make this one durable meanwhile."""
@@ -333,9 +319,7 @@ class Course:
             self._prepare_round()
             self._send_tasks()
         if members and not self.ledger.finished:
-            was_held = bool(self._held)
-            self._tell_aggregation()
-            if was_held and not self._held:
+            if self._enough.again(self.book):
                 self._ask_also()
         elif not members:
             _log.warning("no site is left; the run waits for one")
@@ -352,27 +336,6 @@ class Course:
             if site in self.known:
                 self._send_task(site)
 
-    def _tell_aggregation(self, *, is_new: bool = False) -> None:
-        """Let the aggregation refuse a federation that is too small for it.
-
-        A run that is new ends with that. One that is under way is held until there are enough sites again: they may be
-        on their way, and what was learned so far is not to be lost.
-
-        Raises:
-            PluginError: the run is new, and too small.
-        """
-        sites = len(self.book.members)
-        asked = self.book.rules.selection.count(sites)
-        try:
-            self._aggregator.prepare(sites, min(self.book.rules.quorum or asked, asked))
-        except PluginError as error:
-            if is_new:
-                raise
-            self._held = error.args[0]
-            _log.warning("round %d is held: %s", self.book.round + 1, self._held)
-        else:
-            self._held = ""
-
     def _arm_deadline(self) -> None:
         closes_at = self.book.closes_at
         if closes_at is not None:
@@ -382,24 +345,3 @@ class Course:
         if self.book.has_left(site):
             return f"{site} (has left)"
         return site if site in self.book.connected else f"{site} (not connected)"
-
-
-def _book(config: RunConfig, run: str, members: tuple[str, ...], found: Found | None) -> RoundBook:
-    training, policy = config.training, config.policy
-    selection = Selection(policy.selection, policy.fraction, training.seed)
-    rules = Rules(training.rounds, policy.quorum, policy.deadline_seconds, selection)
-    edition = secrets.token_hex(4)
-    if found is None:
-        return RoundBook(rules, run, members, edition=edition)
-    stands = found.progress
-    return RoundBook(
-        rules,
-        run,
-        members,
-        round_=stands.next_round,
-        asked=stands.asked,
-        samples=stands.samples,
-        deadline=Deadline(policy.deadline_seconds, stands.took),
-        ends_after=stands.ends_after,
-        edition=edition,
-    )

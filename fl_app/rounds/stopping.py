@@ -1,11 +1,29 @@
-"""Early stopping: training ends when a metric has not become better for a while. Pure."""
+"""Early stopping: training ends when a metric has not become better for a while."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
+
+_log = logging.getLogger(__name__)
 
 Metric = Literal["test_loss", "auroc", "auprc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best value so far and the round, counted from 0, whose model had it."""
+
+    value: float
+    round: int
+
+
+class Remembers(Protocol):
+    """Who knows the best model so far."""
+
+    best: Best | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +40,13 @@ class Patience:
     rounds: int
     min_delta: float = 0.0
 
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best value so far and the round, counted from 0, whose model had it."""
-
-    value: float
-    round: int
+    def is_over(self, ledger: Remembers, record: Mapping[str, Any]) -> bool:
+        """Take the record of a round whose model was evaluated, and say whether training ends."""
+        ledger.best = best = better(self, ledger.best, record["federated"][self.metric], record["round"])
+        if best is None or not is_exhausted(self, best, record["round"]):
+            return False
+        _log.info("%s has not got better since round %d: the current round is the last", self.metric, best.round + 1)
+        return True
 
 
 def better(patience: Patience, best: Best | None, value: float | None, round_: int) -> Best | None:
