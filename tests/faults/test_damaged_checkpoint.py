@@ -56,8 +56,8 @@ def check_every_damage(folder: Path, caplog: pytest.LogCaptureFixture) -> int:
         caplog.clear()
         found = Checkpoints(folder).load("print")
         assert found is not None, how
-        assert found[0] == PROGRESS, how
-        assert all(torch.equal(found[1][name], tensor) for name, tensor in state(1.0).items()), how
+        assert found.progress == PROGRESS, how
+        assert all(torch.equal(found.state[name], tensor) for name, tensor in state(1.0).items()), how
         assert "trying the one before" in caplog.text, how
         count += 1
     return count

@@ -34,8 +34,8 @@ def found_in(folder: Path) -> int | None:
     found = Checkpoints(folder).load("print")
     if found is None:
         return None
-    progress, weights = found
-    assert all(torch.equal(weights[name], tensor) for name, tensor in state(float(progress.next_round)).items())
+    progress = found.progress
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in state(float(progress.next_round)).items())
     return progress.next_round
 
 

@@ -101,7 +101,9 @@ def test_a_server_that_dies_while_it_says_good_bye_tells_the_sites_when_it_is_ba
     fingerprint = _fingerprint(read_config(home / "config"))
     samples = {"site-a": 64, "site-b": 64}
     progress = Progress("run1", fingerprint, 2, True, None, samples, 0.0, members=list(run.sites))
-    Checkpoints(home / "state" / "checkpoints").save(progress, OrderedDict(safetensors.torch.load(model)))
+    kept = Checkpoints(home / "state" / "checkpoints")
+    kept.clear()
+    kept.save(progress, OrderedDict(safetensors.torch.load(model)))
 
     run.start_all()
     assert finish(run) == model
