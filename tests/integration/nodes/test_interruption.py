@@ -90,6 +90,41 @@ def test_a_run_that_is_stopped_in_the_middle_goes_on_at_the_next_start(desk: Tra
     assert model(desk) == undisturbed
 
 
+def answered(desk: TrainingDesk) -> list[str]:
+    """Return who is in the last round that the aggregator has written about."""
+    (path,) = (path for folder in desk.node_folders("aggregator") for path in folder.rglob("rounds.jsonl"))
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return list(json.loads(lines[-1])["answered"]) if lines else []
+
+
+def test_a_site_is_taken_out_and_put_back_in_the_middle_of_a_run_which_is_then_cancelled(
+    desk: TrainingDesk, undisturbed: str
+) -> None:
+    desk.write(**{**TRAINING, "rounds": 5000})
+    file = desk.folder / "federation.yaml"
+    whole = file.read_text()
+    command, run = desk.in_the_middle("start", "--detach")
+    assert ended(command)[0] == 0
+
+    begin, end = whole.index("  - id: hospital-b"), whole.index("training:")
+    file.write_text(whole[:begin] + whole[end:])
+    desk.run("supply", "--only", "aggregator")
+    wait_until(lambda: answered(desk) == ["hospital-a"], what="a round without hospital-b")
+    file.write_text(whole)
+    desk.run("supply", "--only", "aggregator")
+    wait_until(lambda: answered(desk) == ["hospital-a", "hospital-b"], what="a round with hospital-b again")
+
+    said, _ = desk.run("stop", "--cancel")
+    for node in NODES:
+        assert f"{node}: stopped, the run was cancelled" in said
+    assert desk.processes("-m fl_app") == {}
+    desk.write(**TRAINING)
+    command, another = desk.in_the_middle("start", "--detach")
+    assert ended(command)[0] == 0
+    assert another != run
+    assert model(desk) == undisturbed
+
+
 def test_killed_agents_and_applications_come_back_and_the_run_finishes(desk: TrainingDesk, undisturbed: str) -> None:
     command, run = desk.in_the_middle("start", "--detach")
     agents = {node: body["pid"] for node, body in desk.bodies().items()}
