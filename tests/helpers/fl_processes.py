@@ -184,7 +184,8 @@ class Federation:
 
     def rounds(self, node: str = "aggregator") -> list[dict[str, Any]]:
         path = self.output(node, "rounds.jsonl")
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]  # the last one may just be written
 
     def progress(self, node: str = "aggregator") -> dict[str, Any]:
         path = self.output(node, "progress.json")
