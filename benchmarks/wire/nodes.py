@@ -133,7 +133,12 @@ def _answer(port: str, tls: Path, name: str, *, say_online: bool = False, audits
         if task.kind == "finish":
             send(Envelope("status", name, "aggregator", {"client_status": "FINISHED", "data_sha256": ""}))
             return
-        known = {"run": task.fields["run"], "round": task.fields["round"], "edition": "e", "metrics": {}}
+        known = {
+            "run": task.fields["run"],
+            "round": task.fields["round"],
+            "edition": task.fields["edition"],
+            "metrics": {},
+        }
         if say_online and task.fields["round"] >= task.fields["rounds"]:
             send(Envelope("evaluation", name, "aggregator", known))
             return
