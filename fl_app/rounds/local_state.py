@@ -36,13 +36,15 @@ class LocalState:
     def save(self, run: str, round_: int, state: Mapping[str, Tensor]) -> None:
         """Remember what a fit has left, before its update is sent; states of other runs are forgotten.
 
+        So are those of later rounds: the aggregator has gone back, and they were of models that are lost.
+
         Raises:
             StateError: it cannot be written.
         """
         make_folder(self._folder)
         body = bytes(tensors_.encode(state))
         write_atomically(self._path(run, round_), [hashlib.sha256(body).digest(), body])
-        of_run = sorted(self._folder.glob(f"{run}.*.local"))
+        of_run = sorted(path for path in self._folder.glob(f"{run}.*.local") if path <= self._path(run, round_))
         for path in self._folder.glob("*.local"):
             if path not in of_run[-_KEPT:]:
                 path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fl_app.errors import StateError
@@ -64,7 +64,3 @@ class Ranks:
     def __len__(self) -> int:
         """Return how many ranks were ever given."""
         return len(self._ranks)
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over all sites that ever had a rank, in the order of ranks."""
-        return iter(sorted(self._ranks, key=self._ranks.__getitem__))

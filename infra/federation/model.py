@@ -13,6 +13,7 @@ from infra.federation.values import (
     AccountId,
     AvailabilityZone,
     Cidr,
+    Deadline,
     Flag,
     ImageId,
     Name,
@@ -183,7 +184,7 @@ class Policy(Model):
     quorum: PositiveInt | None = Field(
         default=None, description="Sites that must answer a round; all that are asked if left out.", examples=[2]
     )
-    round_deadline_seconds: PositiveFloat | Literal["adaptive", "none"] = Field(
+    round_deadline_seconds: Deadline = Field(
         default="adaptive",
         description="A round closes here once the quorum has answered. adaptive: three times what the slowest site "
         "usually takes, 5 s to 1 h; none: a round waits for all that are asked.",
@@ -254,7 +255,7 @@ class Federation(Model):
         description="The hospitals' accounts, one block each."
     )
     training: Training = Field(default=Training(), description="What is trained, and how.")
-    policy: Policy = Field(default=Policy(), description="When a round closes.")
+    policy: Policy = Field(default=Policy(), description="Who is asked in a round, and when it closes.")
     security: Security = Field(default=Security(), description="How the parties know each other.")
     privacy: Privacy = Field(default=Privacy(), description="Privacy mechanisms.")
     tracking: Tracking = Field(default=Tracking(), description="Where metrics go besides the report.")

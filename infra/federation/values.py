@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from ipaddress import IPv4Network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from infra.federation.cidr import PRIVATE
+from infra.federation.words import did_you_mean, listed
 
 #: The type of errors that carry their own text.
 OWN_ERROR = "federate"
@@ -17,6 +19,7 @@ OWN_ERROR = "federate"
 #: Derived names must fit AWS's limits: the longest is ``federate-<name>-accept-<id>``, an IAM role, 64 characters.
 LONGEST_NAME = 20
 LARGEST_VPC, SMALLEST_VPC = 16, 26
+DEADLINES = ("adaptive", "none")
 
 _NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
@@ -98,6 +101,21 @@ def not_a_flag(value: Any) -> Any:
     return value
 
 
+def _deadline(value: Any) -> Any:
+    """Say what is wrong once: a union would say it of each of its parts."""
+    if value in DEADLINES or (not isinstance(value, bool) and _is_above_zero(value)):
+        return value
+    allowed = f"Seconds, more than 0, or one of {listed(DEADLINES)}."
+    raise _problem(f"{short(value)} is not a deadline.", allowed, did_you_mean(str(value), DEADLINES))
+
+
+def _is_above_zero(value: Any) -> bool:
+    try:
+        return 0 < float(value) < math.inf
+    except (TypeError, ValueError):
+        return False
+
+
 def short(value: Any) -> str:
     """Return a value as it can stand in one line of a message."""
     text = value if isinstance(value, str) else repr(value)
@@ -134,5 +152,6 @@ Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(not_a_flag)]
+Deadline = Annotated[PositiveFloat | Literal["adaptive", "none"], BeforeValidator(_deadline)]
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), BeforeValidator(_tag_key)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]

@@ -286,3 +286,18 @@ def test_a_fraction_without_a_method_is_warned_of(notices, data):
     assert "changes nothing" in notices(data)["policy.selection.fraction"].found
     data["policy"] = {"selection": "all"}
     assert notices(data) == {}
+
+
+@pytest.mark.parametrize("value", ["adaptiv", 0, -3, True, None, float("inf"), "soon"])
+def test_what_is_no_deadline_is_said_once_with_what_is_one(problems, data, value):
+    data["policy"] = {"quorum": 1, "round_deadline_seconds": value}
+    found = problems(data)
+    assert list(found) == ["policy.round_deadline_seconds"]
+    assert found["policy.round_deadline_seconds"].allowed == "Seconds, more than 0, or one of adaptive, none."
+    assert ("adaptive?" in found["policy.round_deadline_seconds"].remedy) is (value == "adaptiv")
+
+
+@pytest.mark.parametrize("value", ["adaptive", "none", 5, 0.5, "600"])
+def test_seconds_and_two_words_are_deadlines(problems, data, value):
+    data["policy"] = {"quorum": 1, "round_deadline_seconds": value}
+    assert problems(data) == {}

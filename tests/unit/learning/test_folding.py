@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_app.errors import StateError
-from fl_app.learning.folding import InRosterOrder, MeanFold
+from fl_app.learning.folding import InRosterOrder, MeanFold, forget_waiting
 from fl_app.plugins import Update
 
 FORM = OrderedDict(w=torch.empty(3, 5), steps=torch.empty((), dtype=torch.int64), half=torch.empty(4).bfloat16())
@@ -76,3 +76,13 @@ def test_a_disk_that_is_full_is_an_error_that_says_so(tmp_path: Path) -> None:
     made = InRosterOrder(MeanFold(FORM), limit=0, folder=tmp_path / "none")
     with pytest.raises(StateError, match="site-1 waits for its turn and cannot be written"):
         made.add(1, update(1))
+
+
+def test_what_a_killed_process_has_left_waiting_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    order = InRosterOrder(MeanFold(FORM), limit=0, folder=tmp_path)
+    order.add(1, update(1))
+    (tmp_path / "ranks.json").touch()
+    assert len(list(tmp_path.iterdir())) == 2
+    forget_waiting(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ranks.json"]
+    forget_waiting(None)

@@ -40,6 +40,17 @@ def test_another_run_forgets_it(kept: LocalState, tmp_path: Path) -> None:
     assert len(list((tmp_path / "local").iterdir())) == 1
 
 
+def test_when_the_aggregator_has_gone_far_back_what_is_fitted_again_is_kept(tmp_path: Path) -> None:
+    kept = LocalState(tmp_path / "local")
+    for round_ in range(12, 24):
+        kept.save("run", round_, state(float(round_)))
+    kept.save("run", 3, state(3.5))
+    found = kept.load("run", 3)
+    assert found is not None
+    assert torch.equal(found["control"], state(3.5)["control"])
+    assert kept.load("run", 23) is None  # of a model that is lost
+
+
 def test_few_are_kept(kept: LocalState, tmp_path: Path) -> None:
     assert len(list((tmp_path / "local").iterdir())) == 8
 
