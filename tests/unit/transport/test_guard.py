@@ -82,3 +82,17 @@ def test_numbers_that_are_not_finite_are_found_in_every_type(dtype: torch.dtype)
     for bad in (torch.nan, torch.inf, -torch.inf):
         with pytest.raises(WithheldError, match="NaN or infinity"):
             made.check(update({"w": torch.tensor([0, 1, bad, 2], dtype=dtype)}))
+
+
+def test_a_site_tells_the_digest_of_its_own_data_and_no_other_text_of_that_form() -> None:
+    own, other = "0a" * 32, "0b" * 32
+    made = EgressGuard(MODEL, node="site-a", samples=64, data_sha256=own)
+
+    def status(digest: str) -> Envelope:
+        return Envelope("status", "site-a", "aggregator", {"client_status": "ONLINE", "data_sha256": digest})
+
+    made.check(status(own))
+    made.check(status(""))
+    for wrong in (other, "MRN 4711", own[:-1]):
+        with pytest.raises(WithheldError, match="data_sha256"):
+            made.check(status(wrong))
