@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import OrderedDict
@@ -24,6 +25,7 @@ from fl_app.learning.aggregation import FedAvg
 from fl_app.learning.aggregator import GlobalModel, RosterAggregator
 from fl_app.learning.models import LogisticRegression
 from fl_app.learning.robust import TrimmedMean
+from fl_app.learning.server_optimizers import FedAdam
 from fl_app.rounds.checkpoint import Checkpoints
 from fl_app.rounds.course import Course
 from fl_app.rounds.members import Members, RosterFile
@@ -64,8 +66,9 @@ class Wire:
 class Run:
     """A course, and the sites that answer it; also its desk."""
 
-    def __init__(self, root: Path, roster: tuple[str, ...], *, robust: bool = False, **settings: Any) -> None:
+    def __init__(self, root: Path, roster: tuple[str, ...], *, aggregation: Any = FedAvg, **settings: Any) -> None:
         self.root, self.settings = root, settings
+        self.counted: dict[tuple[str, int], int | None] = {}
         self.tasks: list[tuple[str, int]] = []
         self.finishes: list[tuple[str, str]] = []
         self.timers: list[int] = []
@@ -73,9 +76,8 @@ class Run:
         self.roster(*roster)
         config = read_config(root / "config")
         args = engine.arguments(dict(config.fedml), rank=0, device="cpu")
-        aggregation = TrimmedMean({}) if robust else FedAvg({})
         aggregator = RosterAggregator(
-            config.roster, "cpu", args, GlobalModel(LogisticRegression(10, 2), args, aggregation=aggregation)
+            config.roster, "cpu", args, GlobalModel(LogisticRegression(10, 2), args, aggregation=aggregation({}))
         )
         self.checkpoints = Checkpoints(root / "checkpoints")
         found = self.checkpoints.load("print")
@@ -105,6 +107,7 @@ class Run:
 
     def send_task(self, site: str, model: Mapping[str, Tensor], fields: Mapping[str, Any], *, is_first: bool) -> None:
         self.tasks.append((site, fields["round"]))
+        self.counted[site, fields["round"]] = fields["counted"]
 
     def send_finish(self, site: str, fields: Mapping[str, Any]) -> None:
         self.finishes.append((site, fields["outcome"]))
@@ -165,11 +168,11 @@ def test_a_deadline_closes_a_round_though_its_timer_was_missed(tmp_path: Path) -
 
 def test_a_new_run_of_too_few_for_its_aggregation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="needs 5 sites"):
-        Run(tmp_path, FIVE[:4], robust=True, rounds=3)
+        Run(tmp_path, FIVE[:4], aggregation=TrimmedMean, rounds=3)
 
 
 def test_a_run_that_has_become_too_small_is_held_until_the_next_site_is_there(tmp_path: Path) -> None:
-    run = Run(tmp_path, FIVE, robust=True, rounds=5)
+    run = Run(tmp_path, FIVE, aggregation=TrimmedMean, rounds=5)
     run.come(*FIVE)
     run.answer(*FIVE)
     run.roster("a", "b", "c", "d", "f")  # one of five is replaced
@@ -185,12 +188,12 @@ def test_a_run_that_has_become_too_small_is_held_until_the_next_site_is_there(tm
 
 
 def test_a_resumed_run_that_is_too_small_is_held_as_well(tmp_path: Path) -> None:
-    run = Run(tmp_path, FIVE, robust=True, rounds=5)
+    run = Run(tmp_path, FIVE, aggregation=TrimmedMean, rounds=5)
     run.come(*FIVE)
     run.answer(*FIVE)
     run.checkpoints.wait()
     (tmp_path / "config").joinpath("fedml_config.yaml").unlink()
-    again = Run(tmp_path, ("a", "b", "c", "d", "f"), robust=True, rounds=5)
+    again = Run(tmp_path, ("a", "b", "c", "d", "f"), aggregation=TrimmedMean, rounds=5)
     again.come("a", "b", "c", "d")
     again.answer("a", "b", "c", "d")
     assert again.round == 1
@@ -258,3 +261,57 @@ def test_a_site_that_was_there_to_the_end_and_does_not_say_good_bye_is_given_mor
     assert not run.is_over
     run.course.ending.farewell_is_over()
     assert run.is_over
+
+
+def test_a_task_says_which_update_of_the_site_counted_last(tmp_path: Path) -> None:
+    run = Run(tmp_path, ("a", "b", "c"), rounds=5, quorum=2, round_deadline_seconds=0.01)
+    run.come("a", "b", "c")
+    run.answer("a", "b", "c")
+    run.answer("a", "b")
+    time.sleep(0.02)  # the deadline itself
+    run.course.tick()
+    assert run.round == 2
+    assert {site: run.counted[site, 0] for site in "abc"} == dict.fromkeys("abc")
+    assert {site: run.counted[site, 1] for site in "abc"} == {"a": 0, "b": 0, "c": 0}
+    assert {site: run.counted[site, 2] for site in "abc"} == {"a": 1, "b": 1, "c": 0}
+
+
+def test_what_the_aggregation_keeps_is_in_the_checkpoint(tmp_path: Path) -> None:
+    run = Run(tmp_path, ("a", "b"), aggregation=FedAdam, rounds=5)
+    run.come("a", "b")
+    run.answer("a", "b")
+    run.checkpoints.wait()
+    found = run.checkpoints.load("print")
+    assert found is not None
+    kept = run.course._aggregator.kept()
+    assert kept
+    assert found.kept.keys() == kept.keys()
+    assert all(torch.equal(found.kept[name], kept[name]) for name in kept)
+
+
+def test_a_run_whose_metric_gets_no_better_ends_early_also_over_a_restart(tmp_path: Path) -> None:
+    stopping = {"metric": "auroc", "patience": 1, "min_delta": 0.0}
+    run = Run(tmp_path, ("a",), rounds=50, early_stopping=stopping)
+    run.come("a")
+    for _ in range(3):  # the first model's AUROC is told with the second answer, the second one's with the third
+        run.answer("a")
+    assert run.course.only_evaluates
+    assert run.course.book.rounds == 3
+    run.checkpoints.wait()
+    again = Run(tmp_path, ("a",), rounds=50, early_stopping=stopping)
+    again.come("a")
+    assert again.course.only_evaluates
+    again.answer("a")
+    assert json.loads((tmp_path / "output" / "summary.json").read_text())["outcome"] == "stopped early"
+
+
+def test_a_record_says_whose_update_stands_out_and_whose_was_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path, ("a", "b"), rounds=1)
+    run.come("a", "b")
+    run.course.refused("b", "weight holds NaN or infinity")
+    run.answer("a", "b")
+    run.answer("a", "b")
+    (record,) = (json.loads(line) for line in (tmp_path / "output" / "rounds.jsonl").read_text().splitlines())
+    assert record["refused"] == {"b": "weight holds NaN or infinity"}
+    assert [site["outlier"] for site in record["sites"]] == [False, False]
+    assert record["asked"] == ["a", "b"]
