@@ -176,7 +176,7 @@ class Course:
 
     def updated(self, site: str, state: Mapping[str, Tensor], samples: int, metrics: Mapping[str, Any]) -> None:
         """Take an update that counts."""
-        self._aggregator.add_local_trained_result(self._places[site], state, samples)
+        self._aggregator.add_local_trained_result(self._aggregator.roster.index(site), state, samples)
         self.book.answered(site, metrics, time.monotonic(), samples=samples)
         self.close_if_due()
 
@@ -280,7 +280,6 @@ class Course:
             self.ending.stop_now()
 
     def _prepare_round(self) -> None:
-        self._places = {site: place for place, site in enumerate(self.book.asked)}
         self._refused: dict[str, str] = {}
         self._aggregator.expect(self.book.asked)
 
@@ -330,7 +329,6 @@ class Course:
     def _ask_also(self) -> None:
         """Ask who is new in this round already: those that are left of it are too few."""
         new = self.book.ask_also(time.monotonic())
-        self._places |= {site: len(self._places) + place for place, site in enumerate(new)}
         self._aggregator.expect_also(new)
         for site in new:
             if site in self.known:
