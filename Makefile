@@ -19,7 +19,8 @@ READY := .venv/.ready
 export FEDERATE_FILE ?= federation.yaml
 FEDERATE = $(BIN)/federate $(if $(AWS),--aws $(AWS))
 ARGS ?=
-DEPTH ?= processes
+DEPTH ?=
+export FEDERATE_DEPTH ?= $(DEPTH)
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,8 +51,8 @@ $(READY): constraints.txt pyproject.toml
 	fi
 	@touch $@
 
-demo: $(READY) ## A whole federation on this machine, from nothing to its result and back (EICU_DIR=folder with eICU tables)
-	$(BIN)/federate demo --depth $(DEPTH) $(if $(EICU_DIR),--eicu $(EICU_DIR)) $(ARGS)
+demo: $(READY) ## A whole federation on this machine, from nothing to its result and back (DEPTH=processes|network|machines, EICU_DIR=folder with eICU tables)
+	$(BIN)/federate demo $(if $(EICU_DIR),--eicu $(EICU_DIR)) $(ARGS)
 
 test: $(READY) ## All tests
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

@@ -74,8 +74,10 @@ class Context:
         _ = self.home
         if self.aws is Aws.LOOPBACK:
             from infra.local import ensure_up
+            from infra.local.twin.depth import parse
 
-            os.environ.update(ensure_up(self.federation))
+            depth = os.environ.get("FEDERATE_DEPTH")
+            os.environ.update(ensure_up(self.federation, parse(depth) if depth else None))
 
     def say(self, doing: str) -> None:
         """Tell a person what takes a while; standard output stays the result's."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.context import Aws, Context, context
+from infra.cli.local import Depth, OrProcesses, chosen
 from infra.errors import FederateError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 #: The demo's own state, so that it never meets a federation that was deployed into loopback AWS on purpose.
 _HOME = "demo"
-_DEPTHS = ("processes",)
 _STEPS = 6
 
 
@@ -29,12 +29,6 @@ class DemoStopped(FederateError):
     """The user stopped the demo."""
 
     exit_code = 130
-
-
-class UnknownDepth(FederateError):
-    """Nodes cannot be given such a body."""
-
-    exit_code = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -50,16 +44,19 @@ def demo(
             "--eicu", envvar="EICU_DIR", metavar="DIR", help="Folder with eICU's tables; synthetic if left out."
         ),
     ] = None,
-    depth: Annotated[str, typer.Option(help=f"How much of a body nodes get: {', '.join(_DEPTHS)}.")] = _DEPTHS[0],
+    depth: Depth = None,
+    or_processes: OrProcesses = False,
 ) -> None:
     """Deploy into AWS on loopback through the CDK command, train, compare, report, and tear everything down."""
     from infra import local
     from infra.cli.results import upload
+    from infra.local.twin import depth as depths
 
     given = context(ctx)
-    if depth not in _DEPTHS:
-        raise UnknownDepth(f"There is no depth {depth!r} in this version.", remedy=f"There is {', '.join(_DEPTHS)}.")
+    deep = chosen(given, depth, or_processes=or_processes) or depths.DEFAULT
+    depths.refuse_unless_possible(deep)
     os.environ["FEDERATE_HOME"] = str(given.home / _HOME)
+    os.environ["FEDERATE_DEPTH"] = deep.value
     here = Context(given.file, Aws.LOOPBACK, given.json)
     clock = _Steps(here)
     local.down()  # of a demo that was killed

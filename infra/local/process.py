@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _POLL_SECONDS = 0.05
@@ -37,6 +38,54 @@ def started_at(pid: int) -> str | None:
 def is_running(pid: int, began: str) -> bool:
     """Say whether the process is still the one that began then, and not another with its number."""
     return started_at(pid) == began
+
+
+def running(modules: Iterable[str], folder: Path) -> list[tuple[int, str]]:
+    """Return the processes (number, mark) that run one of these modules of ours for a folder.
+
+    A command that is killed just after it has started something cannot write down that it did; so what runs is found by
+    its command line, on which the folder stands.
+
+    Args:
+        modules: as after ``python -m``.
+        folder: a path; an argument that is this path, or one below it, shows that the process is for it.
+    """
+    wanted, text = set(modules), str(folder)
+    found = []
+    for pid, arguments in _command_lines():
+        is_ours = len(arguments) > 2 and arguments[1] == "-m" and arguments[2] in wanted
+        if is_ours and any(part == text or part.startswith(f"{text}{os.sep}") for part in arguments[3:]):
+            began = started_at(pid)
+            if began is not None:
+                found.append((pid, began))
+    return found
+
+
+def _command_lines() -> Iterator[tuple[int, list[str]]]:
+    if Path("/proc/self/cmdline").exists():
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                yield int(path.parent.name), path.read_text(errors="replace").split("\0")
+        return
+    told = subprocess.run(["ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False)  # noqa: S607
+    for line in told.stdout.splitlines():
+        number, *arguments = line.split()
+        yield int(number), arguments
+
+
+def group(leader: int) -> list[int]:
+    """Return the processes of a group, by its leader's number."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):
+            # After the name in parentheses: state, parent, group.
+            if int(path.read_text().rsplit(")", 1)[1].split()[2]) == leader:
+                found.append(int(path.parent.name))
+    if not Path("/proc/self/stat").exists():
+        told = subprocess.run(["ps", "-axo", "pid=,pgid="], capture_output=True, text=True, check=False)  # noqa: S607
+        pairs = (line.split() for line in told.stdout.splitlines())
+        found = [int(pid) for pid, of in pairs if int(of) == leader]
+    return found
 
 
 def end(pid: int, began: str, *, grace_seconds: float = 5.0, with_its_group: bool = False) -> None:

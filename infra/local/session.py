@@ -26,10 +26,12 @@ from infra.federation.derive import nodes
 from infra.federation.model import Federation
 from infra.local import credentials, process, twin
 from infra.local.home import local
+from infra.local.twin.depth import Depth
 
 #: The emulator needs about two seconds; a busy machine more.
 READY_SECONDS = 60.0
 _HOST = "127.0.0.1"
+_EMULATOR = "infra.local.aws"
 _POLL_SECONDS = 0.05
 
 
@@ -75,13 +77,14 @@ class Emulator:
             return told
 
 
-def ensure_up(federation: Federation) -> dict[str, str]:
+def ensure_up(federation: Federation, depth: Depth | None = None) -> dict[str, str]:
     """Have loopback AWS and the twin run for a federation.
 
     A running emulator is kept, with all that is deployed into it, and gets the accounts that it lacks.
 
     Args:
         federation: whose accounts and profiles there shall be.
+        depth: how much of a body nodes get; None takes a running twin as it is.
 
     Returns:
         Environment variables under which boto3, the AWS CLI and the CDK reach loopback AWS and nothing else.
@@ -89,6 +92,8 @@ def ensure_up(federation: Federation) -> dict[str, str]:
     Raises:
         PortTaken: ``FEDERATE_LOCAL_PORT`` is in use.
         NotReady: the emulator did not start.
+        CannotGoSoDeep: this machine cannot give nodes such a body.
+        OtherDepth: the twin runs at another depth.
     """
     accounts = list(dict.fromkeys(node.account for node in nodes(federation)))
     with _alone():
@@ -99,8 +104,8 @@ def ensure_up(federation: Federation) -> dict[str, str]:
             **credentials.write(federation, local()),
             **_past_the_proxy(),
         }
-        twin.start(environment, federation)
-    return environment
+        shadow = twin.start(environment, federation, depth)
+    return {**environment, "FEDERATE_TUNNEL": f"{_HOST}:{shadow.tunnel}"} if shadow.tunnel else environment
 
 
 def down() -> None:
@@ -114,6 +119,9 @@ def _end() -> None:
     emulator = _recorded()
     if emulator is not None:
         process.end(emulator.pid, emulator.began)
+    # A command that was killed just after it had started an emulator could not write down that it did.
+    for pid, began in process.running((_EMULATOR,), local()):
+        process.end(pid, began)
     _state_file().unlink(missing_ok=True)
 
 
@@ -144,7 +152,10 @@ def _start(federation: Federation, accounts: list[str]) -> Emulator:
     log = local() / "aws.log"
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "infra.local.aws", "--port", str(port), "--accounts", ",".join(accounts)],
+            [
+                *(sys.executable, "-m", _EMULATOR, "--port", str(port)),
+                *("--accounts", ",".join(accounts), "--home", str(local())),
+            ],
             cwd=Path(__file__).parents[2],
             env=_without_the_users_aws(),
             stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.local.aws", description="AWS on 127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--accounts", required=True, help="12-digit account ids, separated by commas")
+    parser.add_argument("--home", help="the folder of the session that it belongs to; only a mark by which it is found")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

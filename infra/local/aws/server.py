@@ -13,9 +13,10 @@ from werkzeug.wrappers import Request, Response
 
 from infra.local.aws import refusals, seeds
 from infra.local.aws.accounts import Accounts
+from infra.local.aws.changes import Changes
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: Where the toolkit asks whether the emulator is ready, and lets further accounts exist. Not an address of AWS.
 HEALTH, ACCOUNTS = "/_federate/health", "/_federate/accounts"
@@ -46,7 +47,7 @@ class LoopbackAws:
         repairs.apply(self.accounts)
         seeds.seed_parameters()
         seeds.own_image(next(iter(self.accounts)))
-        self._services: WSGIApplication = DomainDispatcherApplication(create_backend_app)
+        self._services = Changes(DomainDispatcherApplication(create_backend_app))
         self.clients = InProcessClients(self._services)
         self._cloudformation = Wire(Api(Engine(handlers(), self.clients, patience=patience)))
 
@@ -71,7 +72,7 @@ class LoopbackAws:
             self.accounts.add(request.get_json()["accounts"])
         elif path != HEALTH:
             return Response("", status=404)
-        state = {"pid": os.getpid(), "accounts": list(self.accounts)}
+        state = {"pid": os.getpid(), "accounts": list(self.accounts), "changes": self._services.count}
         return Response(json.dumps(state), content_type="application/json")
 
 

@@ -1,7 +1,7 @@
 """The twin: what is deployed into loopback AWS, read back account by account, and given a body.
 
-At the depth *processes*, which is the only one yet, a node is a process on loopback. That runs anywhere; it shows that
-the nodes work, and proves no isolation.
+How much of a body is the depth: *processes* on loopback, which runs anywhere and proves no isolation; a *network* of
+Linux namespaces with the routes and rules that are deployed; or *machines* in it that boot as instances do.
 """
 
 from infra.local.twin.life import start, status, stop

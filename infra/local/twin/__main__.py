@@ -1,85 +1,73 @@
-"""``python -m infra.local.twin``: keeps the bodies as the deployed instances are, until a signal ends it."""
+"""``python -m infra.local.twin``: gives the deployed instances their bodies, until a signal ends it."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
-import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infra.local.twin.bodies import Bodies
-from infra.local.twin.deployed import Deployed, Instance, Places
-
-_POLL_SECONDS = 1.0
-#: An emulator that is silent for so long is gone, and what was deployed with it.
-_GIVE_UP_SECONDS = 20.0
-
-_log = logging.getLogger(__name__)
+from infra.local.twin.depth import Depth
 
 
 def main() -> int:
     """Run the twin; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.twin", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where the bodies live")
-    folder = parser.parse_args().folder
+    parser.add_argument("--depth", type=Depth, default=Depth.PROCESSES, choices=list(Depth), help="how deep it goes")
+    parser.add_argument("--tunnels", type=int, required=True, metavar="FD", help="a listening socket for tunnels")
+    parser.add_argument("--tag", required=True, help="names this twin among the machine's control groups")
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    tunnels = socket.socket(fileno=options.tunnels)
+    if options.depth is Depth.PROCESSES:
+        tunnels.close()  # where there is no network, there is nothing to tunnel into
+        return _on_loopback(options.folder)
+    from infra.local.twin.world import outside
+
+    emulator = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+    address = (emulator.hostname or "", emulator.port or 0)
+    return outside.live(address, lambda asked: _in_a_world(options, address, asked, tunnels))
+
+
+def _on_loopback(folder: Path) -> int:
+    from infra.local.twin.grounds.loopback import OnLoopback
+    from infra.local.twin.keeper import keep
+
+    return keep(OnLoopback(folder), folder, _stopped_by_a_signal())
+
+
+def _in_a_world(
+    options: argparse.Namespace, emulator: tuple[str, int], asked: socket.socket, tunnels: socket.socket
+) -> int:
+    from infra.local.twin.grounds.network import InNetwork
+    from infra.local.twin.keeper import keep
+    from infra.local.twin.world.relay import Relay
+
+    stop = _stopped_by_a_signal()
+    Relay(emulator, asked)
+    if options.depth is Depth.MACHINES:
+        from infra.local.twin.grounds.machines import machines
+
+        ground = InNetwork(options.folder, tunnels, machines(options.folder, options.tag))
+    else:
+        from infra.local.twin.grounds.network import processes
+
+        ground = InNetwork(options.folder, tunnels, processes(options.folder))
+    return keep(ground, options.folder, stop)
+
+
+def _stopped_by_a_signal() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    bodies = Bodies(folder)
-    deployed = Deployed(Places(folder))
-    heard = time.monotonic()
-    while not stop.wait(_POLL_SECONDS):
-        try:
-            look(deployed, bodies)
-            heard = time.monotonic()
-        except ClientError as error:
-            _log.warning("%s", error)
-            heard = time.monotonic()  # an answer all the same
-        except BotoCoreError as error:
-            _log.warning("%s", error)
-            if time.monotonic() - heard > _GIVE_UP_SECONDS:
-                _log.error("loopback AWS is gone; so are its nodes")
-                bodies.end_all()
-                return 1
-    return 0
-
-
-def look(deployed: Deployed, bodies: Bodies) -> None:
-    """Make the bodies what the accounts say: running instances have one, others have none.
-
-    Raises:
-        BotoCoreError: loopback AWS does not answer.
-    """
-    seen = deployed.instances()
-    for name in bodies:
-        if name not in seen.running:
-            _log.info("ends %s", name)
-            bodies.end(name)
-    for instance in seen.running.values():
-        if not bodies.is_alive(instance.id):
-            bodies.end(instance.id)  # what a dead agent left behind
-            try:
-                _boot(instance, deployed, bodies)
-            except ClientError as error:  # of this node alone; the others are looked after
-                _log.warning("%s cannot be booted: %s", instance.id, error)
-    bodies.forget(seen.existing, deployed.volumes())
-
-
-def _boot(instance: Instance, deployed: Deployed, bodies: Bodies) -> None:
-    hub = deployed.hub_address(instance.facts.get("federation", ""))
-    if hub is None:
-        return  # the hub's network is there before any node; it is looked for again
-    interface, address = hub
-    address_map = f"{address}:*=127.0.0.1:{bodies.port_for(interface)}"
-    _log.info("boots %s (%s of %s)", instance.id, instance.facts.get("node"), instance.facts.get("federation"))
-    bodies.start(instance, deployed.credentials(instance), address_map)
+    return stop
 
 
 if __name__ == "__main__":

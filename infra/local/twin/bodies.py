@@ -1,4 +1,4 @@
-"""The bodies of nodes at the depth *processes*: what the unit would run, as a process group on loopback."""
+"""Bodies that are processes: what the machine image's unit would run, as a process group, in whatever network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from infra.local.twin.deployed import Instance
 _GRACE_SECONDS = 25.0
 #: Below the range from which the kernel takes ports of outgoing connections.
 _PORTS = range(20_000, 30_000)
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "NO_PROXY", "no_proxy")
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 _POLL_SECONDS = 0.5
 
 
@@ -64,9 +64,15 @@ class Bodies:
         """Say whether an instance's body lives."""
         return instance in self._bodies and self._bodies[instance].is_alive
 
-    def start(self, instance: Instance, credentials: Mapping[str, str], address_map: str) -> None:
-        """Boot a node: its user data's facts, then what the unit runs."""
-        root = self._root(instance.id)
+    def start(self, instance: Instance, environment: Mapping[str, str], within: Sequence[str] = ()) -> None:
+        """Boot a node: its user data's facts, then what the unit runs.
+
+        Args:
+            instance: the node's.
+            environment: what the node is given besides what every process has: how it reaches its account.
+            within: a command that runs another in the place where the node is; nothing for this machine's network.
+        """
+        root = self.root(instance.id)
         volume = self._folder / "volumes" / instance.volume
         for made in (root, volume):
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -76,9 +82,9 @@ class Bodies:
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (root / "agent.log").open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "node_bootstrap.agent", *arguments],
+                [*within, sys.executable, "-m", "node_bootstrap.agent", *arguments],
                 cwd=root,
-                env=_environment(root, instance, credentials, address_map),
+                env=_environment(root, instance, environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -101,6 +107,26 @@ class Bodies:
             _end_group_of_the_dead(body.pid)
             del self._bodies[instance]
             self._write()
+
+    def kill(self, instance: str) -> None:
+        """End a body at once, as a power cut does; its root volume stays."""
+        body = self._bodies.pop(instance, None)
+        if body is not None:
+            if body.is_alive:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(body.pid, signal.SIGKILL)
+            process.end(body.pid, body.began, grace_seconds=0.0)
+            _end_group_of_the_dead(body.pid)
+            self._write()
+
+    def processes(self, instance: str) -> tuple[int, tuple[int, ...]]:
+        """Return the number of a node's agent, and those of its other processes.
+
+        Raises:
+            KeyError: it has no body.
+        """
+        agent = self._bodies[instance].pid
+        return agent, tuple(pid for pid in process.group(agent) if pid != agent)
 
     def forget(self, instances: set[str], volumes: set[str]) -> None:
         """Delete the volumes of everything that does not exist any more.
@@ -139,7 +165,8 @@ class Bodies:
         """Return the bodies by instance."""
         return {name: {**asdict(body), "alive": body.is_alive} for name, body in self._bodies.items()}
 
-    def _root(self, instance: str) -> Path:
+    def root(self, instance: str) -> Path:
+        """Return the folder that is a node's root volume."""
         return self._folder / "nodes" / instance
 
     def _read(self) -> dict[str, Body]:
@@ -154,20 +181,17 @@ class Bodies:
         part.replace(self._file)
 
 
-def _environment(root: Path, instance: Instance, credentials: Mapping[str, str], address_map: str) -> dict[str, str]:
-    """Return a node's environment: its own credentials, and nothing of the operator's."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+def _environment(root: Path, instance: Instance, given: Mapping[str, str]) -> dict[str, str]:
+    """Return a node's environment: what it is given, and nothing of the operator's."""
     return {
-        **kept,
-        **credentials,
+        **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
         "HOME": str(root),
         "AWS_DEFAULT_REGION": instance.region,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "FEDERATE_ADDRESS_MAP": address_map,
         # All nodes share this machine's cores, and the number of threads would show in the last bits of the model.
         "FEDERATE_THREADS": "1",
+        **given,
     }
 
 

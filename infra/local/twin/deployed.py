@@ -33,6 +33,7 @@ class Instance:
         facts: what its user data says of the node.
         volume: id of the attached state volume.
         profile: name of its instance profile.
+        interface: id of its network interface.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Instance:
     facts: dict[str, str]
     volume: str
     profile: str
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,16 @@ class Deployed:
         facts = self._read_facts(raw["InstanceId"], account, region)
         if volume is None or profile is None or not facts:
             return None
-        return Instance(raw["InstanceId"], account, region, facts, volume, profile.rpartition("/")[2])
+        interfaces = raw.get("NetworkInterfaces", [])
+        return Instance(
+            raw["InstanceId"],
+            account,
+            region,
+            facts,
+            volume,
+            profile.rpartition("/")[2],
+            interfaces[0]["NetworkInterfaceId"] if interfaces else "",
+        )
 
     def _read_facts(self, instance: str, account: str, region: str) -> dict[str, str]:
         if instance not in self._facts:

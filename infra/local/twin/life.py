@@ -1,23 +1,63 @@
-"""The twin as the local session sees it: started beside the emulator, found again, ended with all its bodies."""
+"""The twin as the local session sees it: started beside the emulator, found again, ended with all that it made."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
 from infra.local import process
 from infra.local.home import local
 from infra.local.twin.bodies import Bodies
+from infra.local.twin.control import TwinRefused, TwinSilent, ask
 from infra.local.twin.deployed import Places
+from infra.local.twin.depth import Depth, refuse_unless_possible, with_system_folders
 
-DEPTH = "processes"
+#: What the twin and its nodes run; by these and the folder its processes are found.
+_TWIN = "infra.local.twin"
+_NODES = ("node_bootstrap.agent", "fl_app")
+#: Nodes are given 25 seconds each to end, side by side.
+_GRACE_SECONDS = 40.0
+
+
+class OtherDepth(FederateError):
+    """The twin runs already, at another depth."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A running twin.
+
+    Args:
+        pid: its process.
+        began: what marks the process beyond its number.
+        depth: how deep it goes.
+        tunnel: port on 127.0.0.1 of its tunnels into the network; 0 where there is none.
+    """
+
+    pid: int
+    began: str
+    depth: Depth
+    tunnel: int
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it lives."""
+        process.reap(self.pid)
+        return process.is_running(self.pid, self.began)
 
 
 def folder() -> Path:
@@ -27,54 +67,117 @@ def folder() -> Path:
     return made
 
 
-def start(environment: Mapping[str, str], federation: Federation) -> None:
+def start(environment: Mapping[str, str], federation: Federation, depth: Depth | None) -> Twin:
     """Have the twin look after the accounts of a federation as well; it is started if it does not run.
 
     Args:
         environment: reaches loopback AWS; see :func:`infra.local.session.ensure_up`.
         federation: whose accounts and Regions are looked at.
+        depth: how deep; None takes a running twin as it is, and starts one at the depth *processes*.
+
+    Raises:
+        OtherDepth: it runs, at another depth.
+        CannotGoSoDeep: this machine lacks something that the depth needs.
     """
     Places(folder()).add((node.account, node.region) for node in nodes(federation))
-    recorded = _recorded()
-    if recorded and process.is_running(*recorded):
-        return
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FEDERATE_"))}
-    with (folder() / "twin.log").open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "infra.local.twin", "--folder", str(folder())],
-            cwd=Path(__file__).parents[3],
-            env={**kept, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    _state_file().write_text(json.dumps([child.pid, process.started_at(child.pid) or ""]))
+    found = recorded()
+    if found is not None and found.is_running:
+        if depth not in (None, found.depth):
+            raise OtherDepth(
+                f"The twin runs at the depth {found.depth}, and {depth} is asked for.",
+                remedy="federate local down ends it, with everything that is deployed into loopback AWS.",
+            )
+        return found
+    wanted = depth or Depth.PROCESSES
+    refuse_unless_possible(wanted)
+    _end_orphans(_TWIN)
+    return _start(environment, wanted)
 
 
 def stop() -> None:
     """End the twin and every body, and delete what they left: it was only ever a picture of loopback AWS."""
-    recorded = _recorded()
-    if recorded:
-        process.end(*recorded, grace_seconds=30.0)
-    Bodies(folder()).end_all()
+    found = recorded()
+    depth = found.depth if found is not None else Depth.PROCESSES
+    if found is not None:
+        process.end(found.pid, found.began, grace_seconds=_GRACE_SECONDS)
+    _end_orphans(_TWIN, *_NODES)
+    if depth is Depth.PROCESSES:
+        Bodies(folder()).end_all()
+    elif depth is Depth.MACHINES:
+        from infra.local.twin.machines import sweep
+
+        sweep(tag())
     _state_file().unlink(missing_ok=True)
+    log = folder() / "twin.log"
+    for left in folder().iterdir():
+        if left == log:
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def status() -> dict[str, Any]:
-    """Say whether the twin runs, and which nodes have a body."""
-    recorded = _recorded()
-    running = bool(recorded and process.is_running(*recorded))
-    return {"depth": DEPTH, "running": running, "nodes": Bodies(folder()).as_dict()}
+    """Say whether the twin runs, how deep, which nodes have a body, and which faults they have."""
+    found = recorded()
+    if found is None or not found.is_running:
+        return {"depth": None if found is None else found.depth.value, "running": False, "nodes": {}, "faults": []}
+    with contextlib.suppress(TwinSilent, TwinRefused):
+        told: dict[str, Any] = ask("status", timeout=10.0)
+        return {"depth": found.depth.value, "running": True, **told}
+    return {"depth": found.depth.value, "running": True, "nodes": {}, "faults": [], "problem": "it does not answer"}
+
+
+def recorded() -> Twin | None:
+    """Return the twin that was started last and not ended, whether it runs or not."""
+    try:
+        told = json.loads(_state_file().read_text())
+        return Twin(int(told["pid"]), str(told["began"]), Depth(told["depth"]), int(told["tunnel"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def tag() -> str:
+    """Return what names this twin where the machine has one place for all: control groups."""
+    import hashlib
+
+    return hashlib.sha256(os.fsencode(folder())).hexdigest()[:12]
+
+
+def _start(environment: Mapping[str, str], depth: Depth) -> Twin:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FEDERATE_"))}
+    path = with_system_folders(kept.get("PATH", os.defpath))
+    # The listener is made here, in the host's network; a socket stays in the network in which it was made.
+    with socket.create_server(("127.0.0.1", 0)) as tunnels, (folder() / "twin.log").open("ab") as log:
+        options = {"folder": folder(), "depth": depth, "tunnels": tunnels.fileno(), "tag": tag()}
+        child = subprocess.Popen(  # noqa: S603 - our own module
+            [
+                sys.executable,
+                "-m",
+                _TWIN,
+                *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+            ],
+            cwd=Path(__file__).parents[3],
+            env={**kept, **environment, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(tunnels.fileno(),),
+        )
+        port = 0 if depth is Depth.PROCESSES else tunnels.getsockname()[1]
+        twin = Twin(child.pid, process.started_at(child.pid) or "", depth, port)
+    _state_file().write_text(json.dumps(asdict(twin)))
+    return twin
+
+
+def _end_orphans(*modules: str) -> None:
+    """End what runs for this twin and is written down nowhere: whoever started it was killed just then."""
+    for module in modules:
+        for pid, began in process.running((module,), folder()):
+            process.end(pid, began, grace_seconds=_GRACE_SECONDS if module == _TWIN else 0.0)
 
 
 def _state_file() -> Path:
     return folder() / "twin.json"
-
-
-def _recorded() -> tuple[int, str] | None:
-    try:
-        pid, began = json.loads(_state_file().read_text())
-        return int(pid), str(began)
-    except (OSError, ValueError, TypeError):
-        return None

@@ -17,6 +17,8 @@ import pytest
 import infra.local.session as session
 from infra.federation.model import Aggregator, Federation, Participant
 from infra.local import process
+from infra.local.twin.depth import Depth
+from infra.local.twin.life import Twin
 
 DEADLINE_SECONDS = 30
 
@@ -178,14 +180,23 @@ def test_an_emulator_that_cannot_start_says_where_its_log_is(home: Path, monkeyp
     assert session.status()["up"] is False
 
 
+def test_an_emulator_that_nobody_wrote_down_is_ended_as_well(home: Path) -> None:
+    session.ensure_up(federation("111111111111"))
+    told = json.loads((home / "local/state.json").read_text())
+    (home / "local/state.json").unlink()  # as if the command had been killed before it could write it
+    session.down()
+    assert not process.is_running(told["pid"], told["began"])
+
+
 class Recorder:
     """A twin that notes what is asked of it."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
-    def start(self, env: dict[str, str], federation: Federation) -> None:
+    def start(self, env: dict[str, str], federation: Federation, depth: Depth | None) -> Twin:
         self.asked.append(("start", env["AWS_ENDPOINT_URL"]))
+        return Twin(1, "", Depth.PROCESSES, 0)
 
     def stop(self) -> None:
         self.asked.append(("stop", ""))

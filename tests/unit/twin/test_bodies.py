@@ -71,7 +71,7 @@ def agent(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 def test_a_node_has_its_own_credentials_and_nothing_of_the_operators(
     bodies: Bodies, instance: Instance, tmp_path: Path
 ) -> None:
-    bodies.start(instance, CREDENTIALS, "10.30.0.10:*=127.0.0.1:20001")
+    bodies.start(instance, CREDENTIALS)
     pid = bodies.as_dict()["i-a"]["pid"]
     environment = Path(f"/proc/{pid}/environ")
     if environment.exists():
@@ -86,7 +86,7 @@ def test_a_node_has_its_own_credentials_and_nothing_of_the_operators(
 
 
 def test_a_body_is_found_again_and_ended_by_another_process(bodies: Bodies, instance: Instance, tmp_path: Path) -> None:
-    bodies.start(instance, CREDENTIALS, "")
+    bodies.start(instance, CREDENTIALS)
     pid = bodies.as_dict()["i-a"]["pid"]
     found = Bodies(tmp_path)
     assert (list(found), found.is_alive("i-a")) == (["i-a"], True)
@@ -133,7 +133,7 @@ def test_what_exists_no_more_leaves_no_folder(bodies: Bodies, tmp_path: Path) ->
 
 
 def test_the_end_of_all_leaves_nothing(bodies: Bodies, instance: Instance, tmp_path: Path) -> None:
-    bodies.start(instance, CREDENTIALS, "")
+    bodies.start(instance, CREDENTIALS)
     bodies.port_for("eni-1")
     pid = bodies.as_dict()["i-a"]["pid"]
     bodies.end_all()
@@ -161,3 +161,15 @@ def test_a_port_of_somebody_else_is_not_taken(bodies: Bodies, monkeypatch: pytes
 def test_a_damaged_record_is_no_body(tmp_path: Path, content: str) -> None:
     (tmp_path / "bodies.json").write_text(content)
     assert list(Bodies(tmp_path)) == []
+
+
+def test_a_power_cut_takes_the_agent_and_what_it_started_at_once(
+    agent: tuple[subprocess.Popen[str], int], tmp_path: Path
+) -> None:
+    leader, child = agent
+    bodies = Bodies(tmp_path)
+    assert bodies.processes("i-a") == (leader.pid, (child,))
+    bodies.kill("i-a")
+    wait_until(lambda: not is_alive(child))
+    assert not is_alive(leader.pid)
+    assert list(bodies) == []

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.twin.__main__ import look
 from infra.local.twin.deployed import Instance, Seen
+from infra.local.twin.grounds.loopback import look
 
 
 @dataclass
@@ -50,10 +50,10 @@ class FakeBodies:
     def is_alive(self, instance: str) -> bool:
         return self.alive.get(instance, False)
 
-    def start(self, instance: Instance, credentials: dict[str, str], address_map: str) -> None:
+    def start(self, instance: Instance, environment: dict[str, str]) -> None:
         assert instance.id not in self.alive
         self.alive[instance.id] = True
-        self.log.append(("start", instance.id, credentials["AWS_ACCESS_KEY_ID"], address_map))
+        self.log.append(("start", instance.id, environment["AWS_ACCESS_KEY_ID"], environment["FEDERATE_ADDRESS_MAP"]))
 
     def end(self, instance: str) -> None:
         if self.alive.pop(instance, None) is not None:

@@ -1,0 +1,1 @@
+"""Where nodes live, by depth: on loopback, in a network, as machines."""
