@@ -1,4 +1,4 @@
-"""The twin's world: a network, processes and mounts of its own, as root and as any user; gone with its first process."""
+"""The twin's world: a network, processes and mounts of its own, as root or any user; it dies with its first process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def keeper(asked):
     Relay(address, asked)
     subprocess.run(["ip", "netns", "add", "a"], check=True)
     child = subprocess.Popen(["sleep", "600"])
-    orphan = subprocess.run("sleep 601 & echo $!", shell=True, capture_output=True, text=True).stdout.strip()
+    subprocess.run("sleep 601 &", shell=True, check=True)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     told = {
         "pid": os.getpid(), "uid": os.getuid(), "processes": len([n for n in os.listdir("/proc") if n.isdigit()]),
