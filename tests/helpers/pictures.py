@@ -144,9 +144,7 @@ def _part(node: str, sites: int) -> dict[str, Any]:
             Endpoint(f"vpce-{name}", f"vpc-{node}", *_place(number), service, "Interface", (f"eni-{name}",), ())
         )
     routes = [Route(_cidr(number), "local"), Route("pl-s3", f"vpce-s3-{node}")]
-    routes += [
-        Route(f"10.{_number(other)}.0.0/24", f"pcx-{other if node == HUB else node}") for other in others
-    ]
+    routes += [Route(f"10.{_number(other)}.0.0/24", f"pcx-{other if node == HUB else node}") for other in others]
     return {
         "vpc": Vpc(f"vpc-{node}", *_place(number), _cidr(number), node, "fed"),
         "subnet": Subnet(f"subnet-{node}", f"vpc-{node}", f"{base}.0/24", "us-east-1a"),
@@ -163,9 +161,7 @@ def _place(number: int) -> tuple[str, str]:
 
 def _groups(node: str, others: tuple[str, ...]) -> list[Group]:
     def group(name: str, ingress: list[Rule], egress: list[Rule]) -> Group:
-        return Group(
-            f"sg-{name}-{node}", _account(_number(node)), f"vpc-{node}", name, tuple(ingress), tuple(egress)
-        )
+        return Group(f"sg-{name}-{node}", _account(_number(node)), f"vpc-{node}", name, tuple(ingress), tuple(egress))
 
     own, endpoints, connect = (f"sg-{name}-{node}" for name in ("node", "endpoint", "connect"))
     egress = [

@@ -38,7 +38,10 @@ def as_svg(report: Report) -> str:
     named_places = dict.fromkeys(place.node for row in report.rows for place in (row.source, row.target))
     circle = _Circle([node for node in named_places if node not in ("", AGGREGATOR_ID)])
     differing = report.differences
-    named = [f"{row.source} → {row.target}, TCP {row.port}: {row.measured}" for row in differing[:_MOST_NAMED]]
+    named = [
+        f"{row.source} → {row.target}, TCP {row.port}: {row.measured}, and is to be {row.intended}"
+        for row in differing[:_MOST_NAMED]
+    ]
     if len(differing) > len(named):
         named.append(f"… and {len(differing) - len(named)} more")
     height = int(circle.bottom + 22 * len(named) + 50)
