@@ -1,7 +1,7 @@
-"""Security groups: a peer account's group can be named while the peering is active, and a group in use stays.
+"""Security groups: a peer's group can be named while the peering is active, a group in use stays, rules tell all.
 
-Source: "Update your security groups to reference peer security groups" in the Amazon VPC Peering Guide, and
-DeleteSecurityGroup in the Amazon EC2 API Reference.
+Source: "Update your security groups to reference peer security groups" in the Amazon VPC Peering Guide;
+DeleteSecurityGroup and SecurityGroupRule in the Amazon EC2 API Reference.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import Any
 
 from moto.ec2.exceptions import DependencyViolationError, InvalidSecurityGroupNotFoundError
 from moto.ec2.models import ec2_backends
-from moto.ec2.models.security_groups import SecurityGroupBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupRule
 
 
 def repair() -> None:
-    """Admit groups of peers, and refuse to delete what is in use."""
+    """Admit groups of peers, refuse to delete what is in use, and describe rules whatever they name."""
+    _describe()
     own_groups = SecurityGroupBackend._add_source_group
     delete = SecurityGroupBackend.delete_security_group
 
@@ -33,6 +34,35 @@ def repair() -> None:
 
     SecurityGroupBackend._add_source_group = add_source_group
     SecurityGroupBackend.delete_security_group = delete_security_group
+
+
+def _describe() -> None:
+    """Let every rule tell its description; moto tells that of ranges alone."""
+    made: Any = SecurityGroupRule.__init__
+
+    def init(
+        self: Any,
+        ec2_backend: Any,
+        ip_protocol: Any,
+        group_id: Any,
+        from_port: Any,
+        to_port: Any,
+        ip_range: Any,
+        source_group: Any = None,
+        prefix_list_id: Any = None,
+        **rest: Any,
+    ) -> None:
+        made(
+            self, ec2_backend, ip_protocol, group_id, from_port, to_port, ip_range, source_group, prefix_list_id, **rest
+        )
+        self.prefix_list = prefix_list_id or {}
+
+    def description(self: Any) -> str | None:
+        peers = (self.ip_range, self.source_group, self.prefix_list)
+        return next((peer["Description"] for peer in peers if peer.get("Description")), None)
+
+    SecurityGroupRule.__init__ = init
+    SecurityGroupRule.description = property(description)
 
 
 def _admit(backend: Any, pair: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def repair() -> None:
         for interface_id in endpoint.network_interface_ids or ():
             interface = self.enis[interface_id]
             interface.description = f"VPC Endpoint Interface {endpoint.id}"
+            interface.interface_type = "vpc_endpoint"
             interface.requester_managed = True
             interface.status = "in-use"
             if groups:
