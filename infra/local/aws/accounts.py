@@ -40,6 +40,11 @@ class Accounts:
             return static[1] if static[1] in self._known else None
         return _issued_to(access_key)
 
+    def principal_of(self, access_key: str) -> str | None:
+        """Return the ARN of the role's session or the user that holds a key; None for an account's administrator."""
+        account = self.of_key(access_key)
+        return None if account is None else _principal(account, access_key)
+
 
 def _issued_to(access_key: str) -> str | None:
     from moto.iam.models import iam_backends
@@ -49,3 +54,12 @@ def _issued_to(access_key: str) -> str | None:
             if access_key in backend.access_keys:
                 return str(account)
     return None
+
+
+def _principal(account: str, access_key: str) -> str | None:
+    from moto.iam.models import iam_backends
+    from moto.sts.models import sts_backends
+
+    session = sts_backends[account]["aws"].get_assumed_role_from_access_key(access_key)
+    holder = session or iam_backends[account]["aws"].get_user_from_access_key_id(access_key)
+    return None if holder is None else str(holder.arn)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Where the toolkit asks whether the emulator is ready, and lets further accounts exist. Not an address of AWS.
 HEALTH, ACCOUNTS = "/_federate/health", "/_federate/accounts"
+#: Followed by the id of an access key: whose it is. The twin asks, on behalf of its VPC endpoints.
+KEYS = "/_federate/keys/"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -68,12 +70,21 @@ class LoopbackAws:
         return self._services(environ, start_response)
 
     def _own(self, request: Request, path: str) -> Response:
+        if path.startswith(KEYS):
+            return self._owner(path.removeprefix(KEYS))
         if path == ACCOUNTS and request.method == "POST":
             self.accounts.add(request.get_json()["accounts"])
         elif path != HEALTH:
             return Response("", status=404)
         state = {"pid": os.getpid(), "accounts": list(self.accounts), "changes": self._services.count}
         return Response(json.dumps(state), content_type="application/json")
+
+    def _owner(self, access_key: str) -> Response:
+        account = self.accounts.of_key(access_key)
+        if account is None:
+            return Response("", status=404)
+        owner = {"account": account, "arn": self.accounts.principal_of(access_key)}
+        return Response(json.dumps(owner), content_type="application/json")
 
 
 def _presigned(environ: WSGIEnvironment) -> str:
