@@ -15,6 +15,7 @@ from infra.local.twin.faults.fault import Fault
 from infra.local.twin.faults.ground import Ground
 from infra.local.twin.faults.kinds import Kind, Reader, Scene
 
+_ROOT = Path("/")
 _FILLING = ".federate-fault-fills-this-disk"
 
 
@@ -27,7 +28,7 @@ class _FillDisk(Kind):
     def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse a disk that is not the node's alone: it would be this machine's that is filled."""
         disk = ground.disk(node)
-        if disk is None or disk.stat().st_dev == Path("/").stat().st_dev:
+        if disk is None or disk.stat().st_dev == _ROOT.stat().st_dev:
             raise FaultRefused(
                 f"{node} has no disk of its own that could be filled.",
                 remedy="At the depth machines a node has one: federate local up --depth machines.",
