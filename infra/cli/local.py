@@ -6,6 +6,7 @@ import shlex
 
 import typer
 
+from infra.cli import faults
 from infra.cli.context import context
 
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: federate local up")(up)
     group.command(epilog="Example: federate local down")(down)
     group.command(epilog="Example: federate --json local status")(status)
+    faults.register(group)
     app.add_typer(group, name="local")
 
 

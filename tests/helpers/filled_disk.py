@@ -1,7 +1,7 @@
 """Fill a disk and free it again: ``python filled_disk.py tmpfs|ext4 FOLDER`` in a mount namespace of its own.
 
-Prints, as JSON, whether a byte could be written before, while and after, and how large the disk's image was while it was
-full (0 for tmpfs, which has none).
+Prints, as JSON, whether a byte could be written before, while and after, and how large the image of the disk was while
+it was full (0 for tmpfs, which has none).
 """
 
 from __future__ import annotations
