@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
-	faults fuzz constraints clean
+	bench-twin faults fuzz constraints clean
 
 PYTHON ?= python3
 CDK_VERSION := 2.1148.1
@@ -96,7 +96,7 @@ local-up: $(READY) ## Start AWS on loopback and the twin
 local-down: $(READY) ## End them, with all that is deployed into them
 	$(BIN)/federate local down
 
-bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds: bench-%: $(READY)
+bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds bench-twin: bench-%: $(READY)
 	$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
 bench-deploy: ## Measure synth, deployment and teardown
@@ -106,6 +106,7 @@ bench-training: ## Measure a fit over 27,000 samples
 bench-wire: ## Measure the wire against bare streams
 bench-peers: ## The same job on NVIDIA FLARE, Flower, stock FedML and here, each in an environment of its own
 bench-rounds: ## Measure what a checkpoint a round costs
+bench-twin: ## Measure the twin: network up, machines to ready, links as asked
 
 faults: $(READY) ## Kill, cut, freeze and fill things; a table of fault, outcome and time at the end, also in build/faults
 	FAULTS=full $(BIN)/python -m pytest -q tests/faults $(ARGS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.cli import faults
 from infra.cli.context import Context, context
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: federate local up --depth network")(up)
     group.command(epilog="Example: federate local down")(down)
     group.command(epilog="Example: federate --json local status")(status)
+    faults.register(group)
     app.add_typer(group, name="local")
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from infra.cli.context import Context, context
+from infra.cli.context import Aws, Context, context
+from infra.cli.faults import as_text
 
 if TYPE_CHECKING:
     from infra.nodes.certified import Certified
@@ -56,7 +57,21 @@ def status(ctx: typer.Context) -> None:
 
     with ThreadPoolExecutor(min(16, len(chosen))) as pool:
         lines = list(pool.map(look, chosen))
-    here.answer([_as_dict(line) for line in lines], _as_text(here, lines))
+    faults = _faults(here)
+    here.answer(
+        [{**_as_dict(line), "faults": [fault for fault in faults if fault["node"] == line.node]} for line in lines],
+        "\n".join(filter(None, [_as_text(here, lines), as_text(faults)])),
+    )
+
+
+def _faults(here: Context) -> list[dict[str, Any]]:
+    """Return what was done to the twin and not taken back; real accounts have none."""
+    if here.aws is not Aws.LOOPBACK:
+        return []
+    from infra.local import twin
+
+    found: list[dict[str, Any]] = twin.status().get("faults", [])
+    return found
 
 
 def _line(remote: Remote, planned: Sequence[StackPlan], stacks: Any, revoked: Collection[str]) -> Line:
