@@ -47,19 +47,20 @@ def _in_a_world(
     options: argparse.Namespace, emulator: tuple[str, int], asked: socket.socket, tunnels: socket.socket
 ) -> int:
     from infra.local.twin.grounds.network import InNetwork
+    from infra.local.twin.grounds.nodes import Nodes, processes
     from infra.local.twin.keeper import keep
     from infra.local.twin.world.relay import Relay
 
     stop = _stopped_by_a_signal()
     Relay(emulator, asked)
+    nodes: Nodes
     if options.depth is Depth.MACHINES:
         from infra.local.twin.grounds.machines import machines
 
-        ground = InNetwork(options.folder, tunnels, machines(options.folder, options.tag))
+        nodes = machines(options.folder, options.tag)
     else:
-        from infra.local.twin.grounds.network import processes
-
-        ground = InNetwork(options.folder, tunnels, processes(options.folder))
+        nodes = processes(options.folder)
+    ground = InNetwork(options.folder, options.depth.value, nodes)
     return keep(ground, options.folder, stop)
 
 

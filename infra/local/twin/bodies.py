@@ -119,6 +119,11 @@ class Bodies:
             _end_group_of_the_dead(body.pid)
             self._write()
 
+    def disown(self, instance: str) -> None:
+        """Forget a body that is gone for certain; no process is looked at, whatever its number is now."""
+        del self._bodies[instance]
+        self._write()
+
     def processes(self, instance: str) -> tuple[int, tuple[int, ...]]:
         """Return the number of a node's agent, and those of its other processes.
 

@@ -92,7 +92,7 @@ class Deployed:
         existing: set[str] = set()
         for account, region in self._places:
             filters = [{"Name": "tag-key", "Values": [_TAG]}]
-            pages = self._client("ec2", account, region).get_paginator("describe_instances").paginate(Filters=filters)
+            pages = self.client("ec2", account, region).get_paginator("describe_instances").paginate(Filters=filters)
             for raw in (i for page in pages for r in page["Reservations"] for i in r["Instances"]):
                 if raw["State"]["Name"] != "terminated":
                     existing.add(raw["InstanceId"])
@@ -106,7 +106,7 @@ class Deployed:
         return {
             volume["VolumeId"]
             for account, region in self._places
-            for volume in self._client("ec2", account, region).describe_volumes()["Volumes"]
+            for volume in self.client("ec2", account, region).describe_volumes()["Volumes"]
         }
 
     def hub_address(self, federation: str) -> tuple[str, str] | None:
@@ -114,7 +114,7 @@ class Deployed:
         wanted = {_TAG: federation, _NODE_TAG: AGGREGATOR_ID}
         filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in wanted.items()]
         for account, region in self._places:
-            answer = self._client("ec2", account, region).describe_network_interfaces(Filters=filters)
+            answer = self.client("ec2", account, region).describe_network_interfaces(Filters=filters)
             for interface in answer["NetworkInterfaces"]:
                 if "fixed address" in interface.get("Description", ""):
                     return interface["NetworkInterfaceId"], interface["PrivateIpAddress"]
@@ -122,15 +122,32 @@ class Deployed:
 
     def credentials(self, instance: Instance) -> dict[str, str]:
         """Return what the instance's metadata service would give: credentials of its own role, as the environment."""
-        iam = self._client("iam", instance.account, instance.region)
-        role = iam.get_instance_profile(InstanceProfileName=instance.profile)["InstanceProfile"]["Roles"][0]["Arn"]
-        sts = self._client("sts", instance.account, instance.region)
-        given = sts.assume_role(RoleArn=role, RoleSessionName=instance.id)["Credentials"]
+        given = self.assume(instance)
         return {
             "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
             "AWS_SESSION_TOKEN": given["SessionToken"],
         }
+
+    def assume(self, instance: Instance) -> dict[str, Any]:
+        """Return new credentials of the instance's own role, as STS gives them."""
+        _, role = self._profile(instance)
+        sts = self.client("sts", instance.account, instance.region)
+        given: dict[str, Any] = sts.assume_role(RoleArn=role, RoleSessionName=instance.id)["Credentials"]
+        return given
+
+    def description(self, instance: Instance) -> tuple[dict[str, Any], bytes, str, str]:
+        """Return EC2's description of an instance, its user data, the id of its profile and the name of its role."""
+        ec2 = self.client("ec2", instance.account, instance.region)
+        raw = ec2.describe_instances(InstanceIds=[instance.id])["Reservations"][0]["Instances"][0]
+        profile, role = self._profile(instance)
+        return raw, self._user_data(instance.id, instance.account, instance.region), profile, role.rpartition("/")[2]
+
+    def _profile(self, instance: Instance) -> tuple[str, str]:
+        """Return the id of the instance's profile, and the ARN of the role in it."""
+        iam = self.client("iam", instance.account, instance.region)
+        found = iam.get_instance_profile(InstanceProfileName=instance.profile)["InstanceProfile"]
+        return found["InstanceProfileId"], found["Roles"][0]["Arn"]
 
     def _instance(self, raw: Any, account: str, region: str) -> Instance | None:
         volume = next(
@@ -153,16 +170,20 @@ class Deployed:
 
     def _read_facts(self, instance: str, account: str, region: str) -> dict[str, str]:
         if instance not in self._facts:
-            ec2 = self._client("ec2", account, region)
-            told = ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
-            script = base64.b64decode(told.get("UserData", {}).get("Value", "")).decode("utf-8", errors="replace")
+            script = self._user_data(instance, account, region).decode("utf-8", errors="replace")
             try:
                 self._facts[instance] = facts_in(script)
             except NoFacts:
                 self._facts[instance] = {}
         return self._facts[instance]
 
-    def _client(self, service: str, account: str, region: str) -> Any:
+    def _user_data(self, instance: str, account: str, region: str) -> bytes:
+        ec2 = self.client("ec2", account, region)
+        told = ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
+        return base64.b64decode(told.get("UserData", {}).get("Value", ""))
+
+    def client(self, service: str, account: str, region: str) -> Any:
+        """Return a client that acts as an account's administrator."""
         key = (service, account, region)
         if key not in self._clients:
             session = boto3.Session(static_key(account), SECRET, region_name=region)

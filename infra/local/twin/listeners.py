@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import threading
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.local.twin.network import namespaces
+from infra.local.twin.services.serving import shut
 
 _BACKLOG = 128
 
@@ -57,8 +57,7 @@ class Listeners:
 
     def _close(self, place: Place) -> None:
         made = self._open.pop(place)
-        with contextlib.suppress(OSError):
-            made.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept or recvfrom; a close alone does not
+        shut(made)
         made.close()
 
 

@@ -60,6 +60,7 @@ class Interface:
     instance: str | None
     node: str
     federation: str
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

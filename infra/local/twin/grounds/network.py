@@ -1,0 +1,255 @@
+"""The depths *network* and *machines*: nodes live in the network that is deployed, made of this machine's kernel."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from infra.local.twin import network
+from infra.local.twin.control import Operation
+from infra.local.twin.deployed import Deployed, Instance, Places, Seen
+from infra.local.twin.faults import Deniable, Faults
+from infra.local.twin.faults.errors import FaultRefused
+from infra.local.twin.faults.ground import ProcessName
+from infra.local.twin.faults.operations import operations as fault_operations
+from infra.local.twin.grounds import denial
+from infra.local.twin.grounds.metadata import metadata
+from infra.local.twin.grounds.nodes import Nodes, Setting
+from infra.local.twin.grounds.services import Services
+from infra.local.twin.network import Fabric, Link, Picture
+from infra.local.twin.services.metadata import Metadata
+
+#: Without any sign of a change everything is read again after so long.
+_LOOK_AGAIN_SECONDS = 60.0
+_FAULTS_FILE = "faults.json"
+_NODE_KIND = "node"
+
+_log = logging.getLogger(__name__)
+
+
+class InNetwork:
+    """Routers, links, services, and the nodes' bodies in their midst.
+
+    Args:
+        folder: the twin's.
+        depth: ``network`` or ``machines``, for faults to know.
+        nodes: the bodies.
+        watch: is shown what nodes send to AWS's endpoints, in plain.
+    """
+
+    def __init__(
+        self, folder: Path, depth: str, nodes: Nodes, watch: Callable[[str, bytes], None] | None = None
+    ) -> None:
+        self._folder = folder
+        self._depth = depth
+        self._nodes = nodes
+        self._deployed = Deployed(Places(folder))
+        endpoint = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+        self._emulator = (endpoint.hostname or "", endpoint.port or 0)
+        self._services = Services(folder, self._emulator, self._metadata_of, watch)
+        self._picture = Picture()
+        self._fabric = Fabric()
+        self._seen = Seen({}, set())
+        self._metadata: dict[str, Metadata] = {}
+        self._metadata_lock = threading.Lock()
+        self._withheld: frozenset[str] = frozenset()
+        self._off: set[str] = set()
+        self._changes: object = None
+        self._read_at = 0.0
+        self.faults = Faults(self, folder / _FAULTS_FILE)
+
+    # What the keeper asks.
+
+    def look(self) -> None:
+        """See :class:`infra.local.twin.keeper.Ground`."""
+        changes = self._ask("/_federate/health")["changes"]
+        is_old = time.monotonic() - self._read_at > _LOOK_AGAIN_SECONDS
+        if changes != self._changes or is_old:
+            self._read()
+            self._changes = changes
+        self._follow_instances()
+
+    def status(self) -> dict[str, Any]:
+        """Return the nodes by instance, the faults, and the size of the network."""
+        return {
+            "nodes": self._nodes.as_dict(),
+            "faults": [fault.as_dict() for fault in self.faults.list()],
+            "network": {"vpcs": len(self._fabric.routers), "links": len(self._fabric.links)},
+        }
+
+    def operations(self) -> Mapping[str, Operation]:
+        """Return what may be asked besides."""
+        return fault_operations(self.faults)
+
+    def close(self) -> None:
+        """End the nodes in order; the world, and all else in it, ends with the keeper."""
+        threads = [threading.Thread(target=self._nodes.end, args=(name,)) for name in self._nodes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._services.close()
+
+    def end_all(self) -> None:
+        """End every node and delete every disk."""
+        self._nodes.end_all()
+
+    # What faults ask.
+
+    @property
+    def depth(self) -> str:
+        """The depth."""
+        return self._depth
+
+    def nodes(self) -> Mapping[str, str]:
+        """Return the nodes and the role of each."""
+        return {i.facts["node"]: i.facts.get("role", "") for i in self._seen.running.values() if "node" in i.facts}
+
+    def links(self, node: str) -> Sequence[Link]:
+        """Return a site's link; of the aggregator, all."""
+        return [link for link in self._fabric.links if node in link.sites]
+
+    def processes(self, node: str, name: ProcessName) -> Sequence[int]:
+        """Return the processes of a node's agent or application."""
+        return self._nodes.processes(self._instance(node).id, name)
+
+    def reboot(self, node: str) -> None:
+        """Kill the body; the next look boots it."""
+        self._nodes.kill(self._instance(node).id)
+
+    def power_off(self, node: str) -> None:
+        """Kill the body and boot it no more."""
+        instance = self._instance(node)
+        self._off.add(node)
+        self._nodes.kill(instance.id)
+
+    def power_on(self, node: str) -> None:
+        """Have the next look boot it."""
+        self._off.discard(node)
+
+    def disk(self, node: str) -> Path | None:
+        """Return a folder on the node's disk, if that is bounded."""
+        return self._nodes.disk(self._instance(node).id)
+
+    def skew(self, node: str, seconds: float | None) -> None:
+        """Have a node's clock be wrong."""
+        self._nodes.skew(self._instance(node).id, seconds)
+
+    def withhold(self, ids: frozenset[str]) -> None:
+        """Deny these rules and routes, and no others."""
+        self._withheld = ids
+        self._build(self._picture)
+
+    def rules(self, node: str) -> Sequence[Deniable]:
+        """Return what can be denied."""
+        return denial.rules(node, self._picture)
+
+    def routes(self, node: str) -> Sequence[Deniable]:
+        """Return what can be deleted."""
+        return denial.routes(node, self._picture, self._fabric)
+
+    # What services ask; from threads of their own.
+
+    def dial(self, endpoint: str, address: str, port: int) -> socket.socket:
+        """Connect to a node from an Instance Connect Endpoint, by the rules that hold for it.
+
+        Raises:
+            OSError: nobody answers there, or a rule is in the way.
+        """
+        fabric = self._fabric
+        every = [found for found in fabric.ports if found.interface.kind == "connect"]
+        own = [found for found in every if endpoint in found.interface.description]
+        if not own:
+            raise ConnectionRefusedError(f"there is no {endpoint} in the twin")
+        source = own[0].interface.address
+        return network.namespaces.call(own[0].namespace, _connect, source, (address, port))
+
+    # Its own.
+
+    def _read(self) -> None:
+        seen = self._deployed.instances()
+        picture = network.read(Places(self._folder), self._deployed.client)
+        self._build(picture)
+        self._seen = seen
+        self._read_at = time.monotonic()
+        with self._metadata_lock:
+            self._metadata = {name: told for name, told in self._metadata.items() if name in seen.running}
+        self._nodes.forget(seen.existing, self._deployed.volumes())
+
+    def _build(self, picture: Picture) -> None:
+        planned = network.plan(picture, denial.as_planned(self._withheld))
+        if planned != self._fabric:
+            had = {link.peering for link in self._fabric.links}
+            network.apply(self._fabric, planned)
+            self._fabric = planned
+            self._services.follow(planned)
+            _log.info("the network: %d VPCs, %d links", len(planned.routers), len(planned.links))
+            if {link.peering for link in planned.links} - had:
+                self._picture = picture
+                self.faults.resume()
+        self._picture = picture
+
+    def _follow_instances(self) -> None:
+        running = self._seen.running
+        for name in self._nodes:
+            if name not in running:
+                _log.info("ends %s", name)
+                self._nodes.end(name)
+        for instance in running.values():
+            is_off = instance.facts.get("node") in self._off
+            if not is_off and not self._nodes.is_alive(instance.id):
+                self._nodes.end(instance.id)  # what a dead agent left behind
+                self._boot(instance)
+
+    def _boot(self, instance: Instance) -> None:
+        try:
+            port = self._fabric.port(instance.interface)
+        except KeyError:
+            self._changes = None  # the interface is not in the picture yet: look again
+            return
+        try:
+            told = metadata(instance, self._deployed, self._picture, self._emulator)
+        except (ClientError, KeyError) as error:  # of this node alone; the others are looked after
+            _log.warning("%s cannot be booted: %s", instance.id, error)
+            return
+        with self._metadata_lock:
+            self._metadata[instance.id] = told
+        router = next(router for router in self._fabric.routers if router.namespace == port.router)
+        setting = Setting(port, router.resolver_addresses[0], self._services.authority.ca_path)
+        _log.info("boots %s (%s of %s)", instance.id, instance.facts.get("node"), instance.facts.get("federation"))
+        self._nodes.boot(instance, setting)
+
+    def _metadata_of(self, vpc: str, address: str) -> Metadata | None:
+        with self._metadata_lock:
+            every = tuple(self._metadata.values())
+        return next((told for told in every if (told.vpc_id, told.address) == (vpc, address)), None)
+
+    def _instance(self, node: str) -> Instance:
+        for instance in self._seen.running.values():
+            if instance.facts.get("node") == node:
+                return instance
+        raise FaultRefused(f"There is no node {node!r}.", remedy=f"There are: {', '.join(self.nodes()) or 'none'}.")
+
+    def _ask(self, path: str) -> Any:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        url = f"http://{self._emulator[0]}:{self._emulator[1]}{path}"
+        try:
+            with opener.open(url, timeout=10) as answer:
+                return json.loads(answer.read())
+        except (OSError, ValueError) as error:
+            raise EndpointConnectionError(endpoint_url=url, error=error) from None
+
+
+def _connect(source: str, target: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(target, timeout=10, source_address=(source, 0))
