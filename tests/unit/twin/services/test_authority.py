@@ -41,9 +41,9 @@ def hear(port: int, name: str | None, ca: Path, *, version: ssl.TLSVersion | Non
     context.check_hostname = name is not None
     if version is not None:
         context.minimum_version = context.maximum_version = version
-    with socket.create_connection(("127.0.0.1", port)) as plain:
-        with context.wrap_socket(plain, server_hostname=name) as secure:
-            return secure.recv(10)
+    plain = socket.create_connection(("127.0.0.1", port))
+    with plain, context.wrap_socket(plain, server_hostname=name) as secure:
+        return secure.recv(10)
 
 
 @pytest.fixture
@@ -62,9 +62,11 @@ def test_a_client_that_trusts_it_reaches_the_service(authority: TwinAuthority, n
 
 @pytest.mark.parametrize("name", ["logs.us-east-1.amazonaws.com", "a.b.s3.amazonaws.com", "example.org", None])
 def test_who_asks_for_another_name_is_refused(authority: TwinAuthority, name: str | None):
-    with served(saying_ok(authority.context_for((*SSM, *S3)))) as port:
-        with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
-            hear(port, name, authority.ca_path)
+    with (
+        served(saying_ok(authority.context_for((*SSM, *S3)))) as port,
+        pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"),
+    ):
+        hear(port, name, authority.ca_path)
 
 
 def test_an_old_version_of_tls_is_refused(authority: TwinAuthority):
@@ -113,9 +115,11 @@ def _context_signed_with_its_key(authority: TwinAuthority, name: str, folder: Pa
 
 
 def test_even_with_its_key_nobody_can_speak_for_another_domain(authority: TwinAuthority, tmp_path: Path):
-    with served(saying_ok(_context_signed_with_its_key(authority, "example.org", tmp_path))) as port:
-        with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
-            hear(port, "example.org", authority.ca_path)
+    with (
+        served(saying_ok(_context_signed_with_its_key(authority, "example.org", tmp_path))) as port,
+        pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"),
+    ):
+        hear(port, "example.org", authority.ca_path)
 
 
 def test_negative_control_the_same_forgery_within_the_domain_is_believed(authority: TwinAuthority, tmp_path: Path):
