@@ -58,7 +58,8 @@ def plan(picture: Picture, withheld: frozenset[object] = frozenset()) -> Fabric:
     links = [_link(view, peering) for peering in view.active]
     cables += [cable for peering in view.active for cable in _cables_of_link(peering)]
     if picture.vpcs:
-        namespaces.append(Namespace(WAN, sysctls=_NO_IPV6, bridges=tuple(link.bridge for link in links)))
+        # First of all: a bridge takes a port into use at once if the port was up before its peer, else within a second.
+        namespaces.insert(0, Namespace(WAN, sysctls=_NO_IPV6, bridges=tuple(link.bridge for link in links)))
     return Fabric(tuple(namespaces), tuple(cables), tuple(routers), tuple(ports), tuple(links))
 
 

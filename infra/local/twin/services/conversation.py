@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +66,8 @@ class Conversation:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
         self._unread = b""
         self._method = b""
+        #: Who waits to be asked for the body, and is refused instead, sends none.
+        self._body_comes = True
 
     def request(self) -> h11.Request | None:
         """Wait for the next request's head; None when there is none any more.
@@ -77,7 +80,7 @@ class Conversation:
             self._http.start_next_cycle()
         if self._http.our_state is not h11.IDLE:
             return None
-        self._method = b""
+        self._method, self._body_comes = b"", True
         deadline = time.monotonic() + self._patience.head
         try:
             event = self._next(lambda: deadline - time.monotonic())
@@ -131,6 +134,8 @@ class Conversation:
         """
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
+        self._take_what_came()
+        self._body_comes = not self._http.they_are_waiting_for_100_continue
         framed = [*headers, ("Content-Length", str(len(body)))]
         if last or not self.is_read:
             framed.append(("Connection", "close"))
@@ -156,7 +161,7 @@ class Conversation:
 
         A connection that is closed with bytes unread is reset, and the answer can be lost with it.
         """
-        if self._http.their_state is not h11.SEND_BODY or self._http.they_are_waiting_for_100_continue:
+        if not self._body_comes:
             return
         deadline = time.monotonic() + self._patience.drain
         try:
@@ -166,6 +171,16 @@ class Conversation:
                     return
         except (OSError, BadRequest):
             return
+
+    def _take_what_came(self) -> None:
+        """Take what has already arrived of a body that nobody wants, so that the connection can go on if it was all."""
+        with contextlib.suppress(h11.RemoteProtocolError):
+            while self._http.their_state is h11.SEND_BODY:
+                event = self._http.next_event()
+                if isinstance(event, h11.Data):
+                    self._seen(bytes(event.data))
+                elif not isinstance(event, h11.EndOfMessage):
+                    return
 
     def _read_body(self, seconds_left: Callable[[], float]) -> Iterator[bytes]:
         while self._http.their_state is h11.SEND_BODY:

@@ -69,16 +69,16 @@ class Resolver:
 
     def serve_udp(self, sock: socket.socket) -> None:
         """Answer datagrams until the socket is shut; see :func:`infra.local.twin.services.serving.shut`."""
-        sock.settimeout(POLL_SECONDS)
+        # Only a read that blocks in the kernel is told that the socket was shut, so the kernel has to watch the time.
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(POLL_SECONDS), 0))
         while True:
             try:
                 query, source = sock.recvfrom(_MAX_QUERY)
-            except TimeoutError:
-                continue
             except OSError:
                 if sock.fileno() == -1:
                     return
-                continue  # an earlier answer found nobody
+                continue  # nothing came in time, or an earlier answer found nobody
             if source is None:
                 return  # shut
             answer = self._answer_safely(query, udp=True)

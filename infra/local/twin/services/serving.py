@@ -37,8 +37,9 @@ class Limits:
 
 def shut(served: socket.socket) -> None:
     """End the service on a socket from another thread: its ``serve…`` returns. The caller closes the socket after."""
-    # An unconnected UDP socket says that it is not connected, and wakes its reader all the same.
     with contextlib.suppress(OSError):
+        if served.type == socket.SOCK_DGRAM:
+            served.connect(served.getsockname())  # one without a partner cannot be shut
         socket.socket.shutdown(served, socket.SHUT_RDWR)
 
 

@@ -100,8 +100,8 @@ class MetadataService:
         seconds = _seconds(_header(request, _LIFE_HEADER))
         if seconds is None:
             return _refuse(conversation, 400)
-        # The limit is one of the answer to this PUT alone. The connection ends with it, because what the kernel sent again
-        # after the limit was lifted would travel further than the token may.
+        # The limit is one of the answer to this PUT alone. The connection ends with it, because what the kernel sends
+        # again after the limit was lifted would travel further than the token may.
         connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, metadata.hop_limit)
         token = self._tokens.give(metadata.instance, seconds)
         life = (_LIFE_HEADER.decode(), str(seconds))
