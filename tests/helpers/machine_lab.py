@@ -99,8 +99,8 @@ class _World:
         resolver = ThreadingUDPServer((RESOLVER, 53), _Names)
         threading.Thread(target=resolver.serve_forever, daemon=True).start()
 
-    def add(self, number: int, base: str, user_data: str, root_gib: int = 8, state_gib: int = 1) -> None:
-        """Make a node's interface and machine; it stays off."""
+    def add(self, number: int, base: str, user_data: str, volume: str = "", root_gib: int = 8) -> None:
+        """Make a node's interface and machine, with a state volume of 1 GiB in the named file; it stays off."""
         from infra.local.twin.machines import Identity, Machine, Spec, Volume
 
         address, name = f"10.77.0.{10 + number}", f"node{number}"
@@ -119,7 +119,7 @@ class _World:
                 folder=self._folder / name,
                 network=Path(f"/run/netns/{name}"),
                 root_gib=root_gib,
-                volumes={"/dev/sdf": Volume(self._folder / f"vol{number}.img", state_gib)},
+                volumes={"/dev/sdf": Volume(self._folder / (volume or f"volume{number}.img"), 1)},
                 tag=f"lab{os.getppid()}-{self._folder.name}",
             )
         )
@@ -134,6 +134,9 @@ class _World:
 
         return getattr(ailments, name)(self._machines[number], *arguments)
 
+    def tag(self, number: int) -> str:
+        return self._machines[number].spec.tag
+
     def is_alive(self, number: int) -> bool:
         return self._machines[number].is_alive
 
@@ -144,12 +147,42 @@ class _World:
         done = self._machines[number].enter(command)
         return [done.returncode, done.stdout, done.stderr]
 
+    def try_to_enter(self, number: int, *command: str) -> bool:
+        """Say whether a command succeeds; it does not in a machine that is off."""
+        from infra.local.twin.machines.machine import NotRunning
+
+        try:
+            return self._machines[number].enter(command).returncode == 0
+        except NotRunning:
+            return False
+
     def console(self, number: int) -> str:
         return self._machines[number].console()
 
     def publish_key(self, user: str, key: str) -> None:
         """Hold a key as EC2 Instance Connect does."""
         KEYS.setdefault(user, []).append(key)
+
+    def ssh(self, number: int, user: str, secret: str, command: str, password: str = "") -> list[Any]:
+        """Run a command over SSH; return exit code, output, errors and the type of the host's key."""
+        import io
+
+        import paramiko
+
+        with paramiko.SSHClient() as client:
+            client.set_missing_host_key_policy(paramiko.WarningPolicy())
+            client.connect(
+                f"10.77.0.{10 + number}",
+                username=user,
+                pkey=None if password else paramiko.Ed25519Key.from_private_key(io.StringIO(secret)),
+                password=password or None,
+                look_for_keys=False,
+                allow_agent=False,
+                timeout=20,
+            )
+            _, out, error = client.exec_command(command, timeout=30)
+            code = out.channel.recv_exit_status()
+            return [code, out.read().decode(), error.read().decode(), client.get_transport().host_key_type]
 
     def heard(self, number: int) -> list[tuple[float, str, str, str]]:
         """Return what a node asked for: when, operation, path, body."""
@@ -199,10 +232,15 @@ class _World:
     def _serve(
         self, address: str, port: int, handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None
     ) -> None:
-        server = ThreadingHTTPServer((address, port), handler)
+        server = _Server((address, port), handler)
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A node that hangs up is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
