@@ -2,6 +2,7 @@
 # Makes this machine the source of Federate's machine image: run as root, from a checkout, on an instance that has the
 # internet and no patient's data. The image is made from it afterwards; see docs/machine-image.md.
 #   sudo node_bootstrap/image/install.sh [PYTHON]        PYTHON: 3.11 or newer; python3 if left out
+# Without the internet: PIP_NO_INDEX=1 and PIP_FIND_LINKS=folder with wheels, which pip reads by itself.
 set -euo pipefail
 
 python=${1:-python3}
@@ -24,8 +25,34 @@ pip=("$target/venv/bin/python" -m pip --disable-pip-version-check install --quie
 "${pip[@]}" torch
 "${pip[@]}" "${checkout}[node]"
 "${pip[@]}" --no-deps fedml
-install -m 0755 "$here/federate-bootstrap" "$target/bin/federate-bootstrap"
-install -m 0644 "$here/federate-agent.service" /etc/systemd/system/federate-agent.service
+install -m 0755 "$here"/federate-{bootstrap,state,failed} "$target/bin/"
+install -m 0644 "$here"/federate-{state,agent}.service /etc/systemd/system/
+
+# Where there is an SSH server, it admits federate-operator alone, by keys that EC2 Instance Connect holds for a minute.
+if [ -d /etc/ssh/sshd_config.d ]; then
+    id federate-operator >/dev/null 2>&1 || useradd --create-home --shell /bin/bash federate-operator
+    usermod --append --groups systemd-journal federate-operator # reads the log, which holds nobody's data
+    keys_command=/usr/share/ec2-instance-connect/eic_run_authorized_keys
+    keys_user=ec2-instance-connect
+    keys_arguments="%u %f"
+    if [ ! -x "$keys_command" ]; then
+        keys_command=$target/bin/federate-ssh-keys
+        keys_user=federate-ssh-keys
+        keys_arguments="%u"
+        install -m 0755 "$here/federate-ssh-keys" "$keys_command"
+        id "$keys_user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin "$keys_user"
+    fi
+    # sshd takes the first value that it reads, and reads these files in the order of their names.
+    {
+        cat "$here/federate-sshd.conf"
+        echo "AuthorizedKeysCommand $keys_command $keys_arguments"
+        echo "AuthorizedKeysCommandUser $keys_user"
+    } > /etc/ssh/sshd_config.d/00-federate.conf
+    if [ -d /etc/sudoers.d ]; then
+        install -m 0440 "$here/federate-operator.sudoers" /etc/sudoers.d/federate-operator
+    fi
+fi
+
 "$target/venv/bin/python" - <<'PYTHON' > "$target/image.json"
 import importlib.metadata as installed
 import json

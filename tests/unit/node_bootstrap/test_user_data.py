@@ -57,7 +57,7 @@ def test_the_shell_finds_no_fault(facts: dict[str, str]) -> None:
     subprocess.run(["bash", "-n"], input=render(facts), text=True, check=True)
 
 
-@pytest.mark.parametrize("name", ["federate-bootstrap", "install.sh"])
+@pytest.mark.parametrize("name", ["federate-bootstrap", "federate-state", "install.sh"])
 def test_the_shell_finds_no_fault_in_what_the_image_holds(name: str) -> None:
     subprocess.run(["bash", "-n", str(IMAGE / name)], check=True)
 

@@ -1,0 +1,29 @@
+#!/bin/sh
+# The first process of a machine, which then becomes systemd.
+#
+# By /sys/hypervisor/uuid cloud-init recognises an instance of EC2, and asks for a token before it asks for anything else.
+# No hardware here has that file, and nothing can be made in the kernel's /sys: so it becomes a folder of folders.
+# Source: Amazon EC2 User Guide, "Inspect the system UUID".
+set -e
+kernel=/mnt
+if [ -d /sys/hypervisor ]; then
+    mount -t tmpfs -o mode=755 tmpfs /sys/hypervisor
+else
+    mount --make-rprivate /sys
+    mount --rbind /sys $kernel
+    mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs /sys
+    for folder in $kernel/*; do
+        mkdir "/sys/${folder##*/}"
+        mount --rbind "$folder" "/sys/${folder##*/}"
+    done
+    umount --lazy $kernel
+    mkdir /sys/hypervisor
+fi
+echo ec2 > /sys/hypervisor/uuid
+mount -o remount,ro /sys
+# systemd-nspawn shows the controllers of version 1 read-only, and without them no limit of a unit would hold. They begin
+# at the machine's own group.
+for tree in /sys/fs/cgroup/*; do
+    [ -L "$tree" ] || ! mountpoint -q "$tree" || mount -o remount,rw "$tree"
+done
+exec /sbin/init

@@ -1,0 +1,8 @@
+"""A small world in which machines are booted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "helpers"))
