@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--depth", type=Depth, default=Depth.PROCESSES, choices=list(Depth), help="how deep it goes")
     parser.add_argument("--tunnels", type=int, required=True, metavar="FD", help="a listening socket for tunnels")
     parser.add_argument("--tag", required=True, help="names this twin among the machine's control groups")
+    parser.add_argument("--base", type=Path, metavar="DIR", help="the root that machines share")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -57,7 +58,7 @@ def _in_a_world(
     if options.depth is Depth.MACHINES:
         from infra.local.twin.grounds.machines import machines
 
-        nodes = machines(options.folder, options.tag)
+        nodes = machines(options.folder, options.base, options.tag)
     else:
         nodes = processes(options.folder)
     ground = InNetwork(options.folder, options.depth.value, nodes)

@@ -143,7 +143,7 @@ class Bodies:
         for kind, existing in (("nodes", instances), ("volumes", volumes)):
             for path in (self._folder / kind).glob("*"):
                 if path.name not in existing and path.name not in self._bodies:
-                    shutil.rmtree(path, ignore_errors=True)
+                    delete(path)
 
     def end_all(self) -> None:
         """End every body and delete every volume."""
@@ -198,6 +198,11 @@ def _environment(root: Path, instance: Instance, given: Mapping[str, str]) -> di
         "FEDERATE_THREADS": "1",
         **given,
     }
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder with all that is in it, as far as it goes."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_group_of_the_dead(pid: int) -> None:

@@ -17,6 +17,7 @@ from infra.local.aws.accounts import SECRET, static_key
 from node_bootstrap.user_data import NoFacts, facts_in
 
 STATE_DEVICE = "/dev/sdf"
+_ROOT_GIB = 8  # what EC2 gives where nobody says otherwise
 _CONFIG = Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30)
 _TAG = "federate:federation"
 _NODE_TAG = "federate:node"
@@ -181,6 +182,14 @@ class Deployed:
         ec2 = self.client("ec2", account, region)
         told = ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
         return base64.b64decode(told.get("UserData", {}).get("Value", ""))
+
+    def sizes(self, instance: Instance) -> tuple[int, int]:
+        """Return the sizes of an instance's root and state volume, in GiB."""
+        ec2 = self.client("ec2", instance.account, instance.region)
+        filters = [{"Name": "attachment.instance-id", "Values": [instance.id]}]
+        sizes = {v["VolumeId"]: int(v["Size"]) for v in ec2.describe_volumes(Filters=filters)["Volumes"]}
+        state = sizes.pop(instance.volume)
+        return max(sizes.values(), default=_ROOT_GIB), state
 
     def client(self, service: str, account: str, region: str) -> Any:
         """Return a client that acts as an account's administrator."""

@@ -91,7 +91,7 @@ def missing(depth: Depth) -> tuple[Missing, ...]:
     if depth is Depth.MACHINES:
         if os.geteuid() != 0:
             found.append(Missing("The depth machines needs root.", "Use sudo, or the depth network."))
-        found += _tools({"systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "losetup": "mount"})
+        found += _tools({"systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs"})
         found += [
             Missing(f"The kernel knows no {what}.", "Load its module.") for what, path in _KERNEL.items() if not path()
         ]

@@ -148,9 +148,12 @@ def tag() -> str:
 def _start(environment: Mapping[str, str], depth: Depth) -> Twin:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FEDERATE_"))}
     path = with_system_folders(kept.get("PATH", os.defpath))
+    base = _base() if depth is Depth.MACHINES else None
     # The listener is made here, in the host's network; a socket stays in the network in which it was made.
     with socket.create_server(("127.0.0.1", 0)) as tunnels, (folder() / "twin.log").open("ab") as log:
         options = {"folder": folder(), "depth": depth, "tunnels": tunnels.fileno(), "tag": tag()}
+        if base is not None:
+            options["base"] = base
         child = subprocess.Popen(  # noqa: S603 - our own module
             [
                 sys.executable,
@@ -170,6 +173,13 @@ def _start(environment: Mapping[str, str], depth: Depth) -> Twin:
         twin = Twin(child.pid, process.started_at(child.pid) or "", depth, port)
     _state_file().write_text(json.dumps(asdict(twin)))
     return twin
+
+
+def _base() -> Path:
+    """Return the root that machines share; where it is not in the cache it is built, which takes minutes."""
+    from infra.local.twin.machines import cache_folder, ensure
+
+    return ensure(cache_folder(), lambda doing: print(doing, file=sys.stderr, flush=True))
 
 
 def _end_orphans(*modules: str) -> None:

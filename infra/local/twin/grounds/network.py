@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from infra.errors import FederateError
+from infra.federation.model import Federation
 from infra.local.twin import network
 from infra.local.twin.control import Operation
 from infra.local.twin.deployed import Deployed, Instance, Places, Seen
@@ -28,12 +30,14 @@ from infra.local.twin.grounds.metadata import metadata
 from infra.local.twin.grounds.nodes import Nodes, Setting
 from infra.local.twin.grounds.services import Services
 from infra.local.twin.network import Fabric, Link, Picture
+from infra.local.twin.network import reachability as reach
 from infra.local.twin.services.metadata import Metadata
 
 #: Without any sign of a change everything is read again after so long.
 _LOOK_AGAIN_SECONDS = 60.0
 _FAULTS_FILE = "faults.json"
-_NODE_KIND = "node"
+#: Tried besides those that the model has: what somebody might have left open.
+_OTHER_PORTS = (80, 443)
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +94,7 @@ class InNetwork:
 
     def operations(self) -> Mapping[str, Operation]:
         """Return what may be asked besides."""
-        return fault_operations(self.faults)
+        return {**fault_operations(self.faults), "reachability": self.reachability}
 
     def close(self) -> None:
         """End the nodes in order; the world, and all else in it, ends with the keeper."""
@@ -104,6 +108,23 @@ class InNetwork:
     def end_all(self) -> None:
         """End every node and delete every disk."""
         self._nodes.end_all()
+
+    def reachability(self, federation: Mapping[str, Any]) -> dict[str, Any]:
+        """Measure who reaches whom, and return it beside what the model of a federation intends.
+
+        Args:
+            federation: the model, as JSON says it.
+        """
+        model = Federation.model_validate(federation)
+        ports = sorted({model.aggregator.port, reach.SSH, *_OTHER_PORTS})
+        report = reach.compare(model, reach.measure(self._fabric, self._picture, ports))
+        return {
+            "document": json.loads(reach.as_json(report)),
+            "text": reach.as_text(report),
+            "markdown": reach.as_markdown(report),
+            "svg": reach.as_svg(report),
+            "differences": str(reach.NotAsIntended(report.differences).args[0]) if report.differences else "",
+        }
 
     # What faults ask.
 
@@ -226,9 +247,13 @@ class InNetwork:
         with self._metadata_lock:
             self._metadata[instance.id] = told
         router = next(router for router in self._fabric.routers if router.namespace == port.router)
-        setting = Setting(port, router.resolver_addresses[0], self._services.authority.ca_path)
+        root_gib, state_gib = self._deployed.sizes(instance)
+        setting = Setting(port, router.resolver_addresses[0], self._services.authority.ca_path, root_gib, state_gib)
         _log.info("boots %s (%s of %s)", instance.id, instance.facts.get("node"), instance.facts.get("federation"))
-        self._nodes.boot(instance, setting)
+        try:
+            self._nodes.boot(instance, setting)
+        except FederateError as error:
+            _log.error("%s cannot be booted: %s", instance.id, error)
 
     def _metadata_of(self, vpc: str, address: str) -> Metadata | None:
         with self._metadata_lock:

@@ -27,11 +27,15 @@ class Setting:
         port: its place in the network.
         resolver: address of its VPC's resolver.
         authority: file with the authority of the endpoints' certificates.
+        root_gib: size of its root volume.
+        state_gib: size of its state volume.
     """
 
     port: Port
     resolver: str
     authority: Path
+    root_gib: int
+    state_gib: int
 
 
 class Nodes(Protocol):
