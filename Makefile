@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
+.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy reachability \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin faults fuzz constraints clean
 
@@ -86,6 +86,9 @@ stop: $(READY) ## Stop all nodes
 
 logs: $(READY) ## The nodes' logs
 	$(FEDERATE) logs $(ARGS)
+
+reachability: $(READY) ## Who can open what to whom: measured in the twin, beside what the federation intends (build/reachability)
+	$(BIN)/federate reachability $(ARGS)
 
 destroy: $(READY) ## Delete what deploy made, and prove that nothing is left
 	$(FEDERATE) destroy $(ARGS)

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer._click.exceptions import ClickException
 
-from infra.cli import audit, check, demo, deploy, identity, local, nodes, results, status, supplying
+from infra.cli import audit, check, demo, deploy, identity, local, nodes, reachability, results, status, supplying
 from infra.cli.context import Aws, Context
 from infra.errors import FederateError, InvalidFederation
 from infra.local.home import home
@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Cross-silo federated learning on AWS: N hospitals and one aggregator, an account each.",
     epilog="Example: federate --aws loopback deploy",
 )
-for group in (audit, check, deploy, nodes, status, supplying, results, identity, local, demo):
+for group in (audit, check, deploy, nodes, status, supplying, results, identity, local, reachability, demo):
     group.register(app)
 
 
