@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
-from infra.local.aws import refusals, seeds
+from infra.local.aws import agent_gate, refusals, seeds
 from infra.local.aws.accounts import Accounts
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Where the toolkit asks whether the emulator is ready, and lets further accounts exist. Not an address of AWS.
 HEALTH, ACCOUNTS = "/_federate/health", "/_federate/accounts"
+#: Where who plays an instance's metadata service asks for the keys of EC2 Instance Connect: ``?instance=i-…&user=…``.
+SSH_KEYS = "/_federate/ssh-keys"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -36,7 +38,7 @@ class LoopbackAws:
         # moto reads its settings when it is imported, so it is imported here and not above.
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        from infra.local.aws import repairs
+        from infra.local.aws import additions, repairs
         from infra.local.aws.cfn.api import Api
         from infra.local.aws.cfn.engine import Engine
         from infra.local.aws.cfn.wire import Wire
@@ -44,6 +46,7 @@ class LoopbackAws:
         from infra.local.aws.resources import handlers
 
         repairs.apply(self.accounts)
+        additions.apply()
         seeds.seed_parameters()
         seeds.own_image(next(iter(self.accounts)))
         self._services: WSGIApplication = DomainDispatcherApplication(create_backend_app)
@@ -53,7 +56,7 @@ class LoopbackAws:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         """Answer one request."""
         path = environ.get("PATH_INFO", "")
-        if path.startswith("/_federate/"):
+        if path.startswith("/_federate/") and not path.startswith(agent_gate.PREFIX):
             return self._own(Request(environ), path)(environ, start_response)
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(_presigned(environ))
         if scope is None:
@@ -62,6 +65,8 @@ class LoopbackAws:
         account = self.accounts.of_key(key)
         if account is None:
             return refusals.unknown_key(service, key)(environ, start_response)
+        if path.startswith(agent_gate.PREFIX):
+            return agent_gate.answer(Request(environ), account, region)(environ, start_response)
         if service == "cloudformation":
             return self._cloudformation.answer(Request(environ), account, region)(environ, start_response)
         return self._services(environ, start_response)
@@ -69,10 +74,18 @@ class LoopbackAws:
     def _own(self, request: Request, path: str) -> Response:
         if path == ACCOUNTS and request.method == "POST":
             self.accounts.add(request.get_json()["accounts"])
+        elif path == SSH_KEYS:
+            return self._ssh_keys(request)
         elif path != HEALTH:
             return Response("", status=404)
         state = {"pid": os.getpid(), "accounts": list(self.accounts)}
         return Response(json.dumps(state), content_type="application/json")
+
+    def _ssh_keys(self, request: Request) -> Response:
+        from infra.local.aws.additions.ssh_keys_api import KEYS
+
+        found = KEYS.of(request.args.get("instance", ""), request.args.get("user", ""))
+        return Response(json.dumps(found), content_type="application/json")
 
 
 def _presigned(environ: WSGIEnvironment) -> str:
