@@ -61,7 +61,7 @@ def _in_a_world(
         nodes = machines(options.folder, options.base, options.tag)
     else:
         nodes = processes(options.folder)
-    ground = InNetwork(options.folder, options.depth.value, nodes)
+    ground = InNetwork(options.folder, options.depth.value, nodes, tunnels)
     return keep(ground, options.folder, stop)
 
 

@@ -29,6 +29,7 @@ from infra.local.twin.grounds import denial
 from infra.local.twin.grounds.metadata import metadata
 from infra.local.twin.grounds.nodes import Nodes, Setting
 from infra.local.twin.grounds.services import Services
+from infra.local.twin.grounds.tunnels import tunnels
 from infra.local.twin.network import Fabric, Link, Picture
 from infra.local.twin.network import reachability as reach
 from infra.local.twin.services.metadata import Metadata
@@ -49,11 +50,17 @@ class InNetwork:
         folder: the twin's.
         depth: ``network`` or ``machines``, for faults to know.
         nodes: the bodies.
+        tunnels_at: a listening socket, where operators open tunnels.
         watch: is shown what nodes send to AWS's endpoints, in plain.
     """
 
     def __init__(
-        self, folder: Path, depth: str, nodes: Nodes, watch: Callable[[str, bytes], None] | None = None
+        self,
+        folder: Path,
+        depth: str,
+        nodes: Nodes,
+        tunnels_at: socket.socket,
+        watch: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._folder = folder
         self._depth = depth
@@ -72,6 +79,8 @@ class InNetwork:
         self._changes: object = None
         self._read_at = 0.0
         self.faults = Faults(self, folder / _FAULTS_FILE)
+        service = tunnels(self._deployed, Places(folder), lambda: (self._picture, self._fabric))
+        threading.Thread(target=service.serve, args=(tunnels_at,), name="tunnels", daemon=True).start()
 
     # What the keeper asks.
 
@@ -180,22 +189,6 @@ class InNetwork:
         """Return what can be deleted."""
         return denial.routes(node, self._picture, self._fabric)
 
-    # What services ask; from threads of their own.
-
-    def dial(self, endpoint: str, address: str, port: int) -> socket.socket:
-        """Connect to a node from an Instance Connect Endpoint, by the rules that hold for it.
-
-        Raises:
-            OSError: nobody answers there, or a rule is in the way.
-        """
-        fabric = self._fabric
-        every = [found for found in fabric.ports if found.interface.kind == "connect"]
-        own = [found for found in every if endpoint in found.interface.description]
-        if not own:
-            raise ConnectionRefusedError(f"there is no {endpoint} in the twin")
-        source = own[0].interface.address
-        return network.namespaces.call(own[0].namespace, _connect, source, (address, port))
-
     # Its own.
 
     def _read(self) -> None:
@@ -274,7 +267,3 @@ class InNetwork:
                 return json.loads(answer.read())
         except (OSError, ValueError) as error:
             raise EndpointConnectionError(endpoint_url=url, error=error) from None
-
-
-def _connect(source: str, target: tuple[str, int]) -> socket.socket:
-    return socket.create_connection(target, timeout=10, source_address=(source, 0))
