@@ -36,8 +36,15 @@ KEYS: dict[str, list[str]] = {}
 class Lab:
     """The test's side: starts the process, and calls it."""
 
-    def __init__(self, folder: Path) -> None:
-        inside = 'mount -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"'
+    def __init__(self, folder: Path, *, one_tree: bool = False) -> None:
+        """Start it.
+
+        Args:
+            folder: where the machines' disks and consoles are.
+            one_tree: show control groups of version 2 alone, as newer systems do.
+        """
+        groups = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&" if one_tree else ""
+        inside = f'{groups} mount -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"'
         self._process = subprocess.Popen(
             [
                 *("unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"),

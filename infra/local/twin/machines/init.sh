@@ -9,7 +9,7 @@ kernel=/mnt
 if [ -d /sys/hypervisor ]; then
     mount -t tmpfs -o mode=755 tmpfs /sys/hypervisor
 else
-    mount --make-rprivate /sys
+    mount --make-rprivate / # or the mounts below would follow each other
     mount --rbind /sys $kernel
     mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs /sys
     for folder in $kernel/*; do
@@ -17,13 +17,16 @@ else
         mount --rbind "$folder" "/sys/${folder##*/}"
     done
     umount --lazy $kernel
+    mount --make-rshared /
     mkdir /sys/hypervisor
 fi
 echo ec2 > /sys/hypervisor/uuid
-mount -o remount,ro /sys
+mount -o remount,bind,ro /sys
 # systemd-nspawn shows the controllers of version 1 read-only, and without them no limit of a unit would hold. They begin
-# at the machine's own group.
+# at the machine's own group; cpuset alone, which systemd does not use, is everybody's.
 for tree in /sys/fs/cgroup/*; do
-    [ -L "$tree" ] || ! mountpoint -q "$tree" || mount -o remount,rw "$tree"
+    if mountpoint -q "$tree" && [ "${tree##*/}" != cpuset ]; then
+        mount -o remount,bind,rw "$tree"
+    fi
 done
 exec /sbin/init

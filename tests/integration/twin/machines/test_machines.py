@@ -118,7 +118,9 @@ def test_the_agent_runs_under_its_user_with_no_capability_and_no_way_to_get_one(
     assert (told["NoNewPrivs"], told["Seccomp"]) == (["1"], ["2"])
 
 
-@pytest.mark.parametrize(("path", "is_open"), [("/etc", False), ("/usr", False), (STATE, True), ("/var/lib/federate", True)])
+@pytest.mark.parametrize(
+    ("path", "is_open"), [("/etc", False), ("/usr", False), (STATE, True), ("/var/lib/federate", True)]
+)
 def test_in_the_agents_sandbox_only_its_own_folders_can_be_written(up: Lab, path: str, is_open: bool) -> None:
     inside = f"nsenter --target {main_pid(up, 0)} --mount"
     assert fails(up, 0, f"{inside} touch {path}/probe && rm {path}/probe") is not is_open
@@ -216,7 +218,7 @@ def test_no_password_is_ever_asked_for(up: Lab, operator: str) -> None:
         (f"systemctl restart {AGENT}", False),
     ],
 )
-def test_an_operator_may_act_on_the_unit_and_nothing_else(up: Lab, operator: str, command: str, is_allowed: bool) -> None:
+def test_an_operator_may_act_on_the_unit_alone(up: Lab, operator: str, command: str, is_allowed: bool) -> None:
     code, said, errors, _ = up.call("ssh", 0, "federate-operator", operator, command)
     assert (code == 0) is is_allowed, said + errors
     up.until(agent_is_up(up, 0))
@@ -239,7 +241,7 @@ def test_a_frozen_agent_stands_still_until_it_is_thawed(up: Lab) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/var/lib/federate", STATE])
-def test_a_full_disk_takes_nothing_more_until_it_is_emptied_and_costs_this_machine_nothing(up: Lab, folder: str) -> None:
+def test_a_full_disk_takes_nothing_more_until_it_is_emptied_and_costs_no_room_here(up: Lab, folder: str) -> None:
     write = f"runuser -u federate -- dd if=/dev/zero of={folder}/probe bs=64k count=16 status=none"
     free = shutil.disk_usage("/").free
     up.call("fault", 0, "fill", folder)
@@ -331,6 +333,16 @@ def test_a_twin_that_is_killed_leaves_no_mount_or_device_and_groups_that_are_swe
     assert all(folder.exists() for folder in left)  # the negative control: there is something to sweep
     lab.until(lambda: machines.sweep(tag) == [])
     assert not any(folder.exists() for folder in left)
+
+
+def test_a_machine_boots_under_control_groups_of_version_2_as_well(base: str, tmp_path: Path) -> None:
+    lab = Lab(tmp_path, one_tree=True)
+    try:
+        boot(lab, base, 0)
+        lab.until(agent_is_up(lab, 0))
+        assert run(lab, 0, "stat --file-system --format %T /sys/fs/cgroup") == "cgroup2fs"
+    finally:
+        lab.close()
 
 
 def attached() -> str:
