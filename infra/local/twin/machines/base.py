@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.twin.machines import debian, tools, wheels
+from infra.local.twin.machines import cgroups, debian, nspawn, tools, wheels
 
 #: Says what is being done, a line a step.
 Progress = Callable[[str], None]
@@ -29,6 +29,7 @@ _LEFT_OUT = ("__pycache__", "*.pyc")
 #: Another number where this module builds otherwise from the same files.
 _RECIPE = 1
 _KEPT_BASES = 2
+_BUILD_TAG = "base"
 
 
 def cache_folder() -> Path:
@@ -138,22 +139,27 @@ def _install(root: Path, packages: Path, checkout: Path) -> None:
             shutil.copy(checkout / name, sources / name)
     # systemd-nspawn leaves folders in /run, so it gets one of its own.
     own_run = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
-    tools.run(
-        [
-            *own_run,
-            "systemd-nspawn",
-            *("--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--settings=no"),
-            *("--resolv-conf=off", "--timezone=off"),
-            f"--directory={root}",
-            f"--bind-ro={packages}:/mnt",
-            "--setenv=PIP_NO_INDEX=1",
-            "--setenv=PIP_FIND_LINKS=/mnt",
-            "--setenv=PIP_NO_CACHE_DIR=1",
-            "/usr/src/federate/node_bootstrap/image/install.sh",
-        ],
-        doing="run the machine image's install script",
-        timeout_seconds=1800,
-    )
+    command = [
+        *own_run,
+        "systemd-nspawn",
+        *("--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--settings=no"),
+        *("--resolv-conf=off", "--timezone=off"),
+        f"--directory={root}",
+        f"--bind-ro={packages}:/mnt",
+        "--setenv=PIP_NO_INDEX=1",
+        "--setenv=PIP_FIND_LINKS=/mnt",
+        "--setenv=PIP_NO_CACHE_DIR=1",
+        "/usr/src/federate/node_bootstrap/image/install.sh",
+    ]
+    # It wants a control group that it may divide; this process's own may be the system's root group.
+    group = cgroups.make(_BUILD_TAG, str(os.getpid()))
+    try:
+        tools.run(
+            nspawn.in_groups(group.procs, command), doing="run the machine image's install script", timeout_seconds=1800
+        )
+    finally:
+        group.remove()
+        cgroups.sweep(_BUILD_TAG)
     shutil.rmtree(sources)
 
 
