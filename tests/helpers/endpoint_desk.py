@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,13 +35,24 @@ class Desk:
     upstream: FakeUpstream
     authority: TwinAuthority
     seen: list[bytes] = field(default_factory=list)
+    shown: threading.Condition = field(default_factory=threading.Condition)
+
+    def watch(self, piece: bytes) -> None:
+        with self.shown:
+            self.seen.append(piece)
+            self.shown.notify_all()
+
+    def saw(self, word: bytes, seconds: float = DEADLINE_SECONDS) -> bool:
+        """Wait until a word was shown whole; what is refused may be read after the answer was sent."""
+        with self.shown:
+            return self.shown.wait_for(lambda: any(word in piece for piece in self.seen), seconds)
 
     @contextmanager
     def endpoint(
         self, service: str, account_of_key: Callable[[str], str | None] = KEYS.get
     ) -> Iterator[Callable[..., http.client.HTTPResponse]]:
         """Serve an endpoint; yields a function that asks it and returns the answer, already read."""
-        made = EndpointService(self.upstream.address, self.authority, account_of_key, watch=self.seen.append)
+        made = EndpointService(self.upstream.address, self.authority, account_of_key, watch=self.watch)
         with served(made.serve, Endpoint(service, REGION, OURS)) as port:
 
             def ask(

@@ -37,9 +37,12 @@ class Limits:
 
 def shut(served: socket.socket) -> None:
     """End the service on a socket from another thread: its ``serve…`` returns. The caller closes the socket after."""
-    with contextlib.suppress(OSError):
+    try:
         if served.type == socket.SOCK_DGRAM:
             served.connect(served.getsockname())  # one without a partner cannot be shut
+    except OSError:
+        served.close()  # no way to itself, as without a loopback interface; this is noticed too, only not at once
+    with contextlib.suppress(OSError):
         socket.socket.shutdown(served, socket.SHUT_RDWR)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint_desk import OURS, THEIRS, Desk, code, desk, signed
+from endpoint_desk import KEYS, OURS, THEIRS, Desk, code, desk, signed
 from fake_upstream import fake_upstream
 
 SERVICES = ("ssm", "logs", "secretsmanager", "s3")
@@ -85,10 +85,30 @@ def test_a_signature_that_could_be_read_in_two_ways_is_none(at: Desk, value: str
 
 
 def test_two_signatures_are_none(at: Desk) -> None:
-    scope = "AKIATHEIRS0000000000/20260501/us-east-1/s3/aws4_request"
+    ours, theirs = (
+        f"{key}/20260501/us-east-1/s3/aws4_request" for key in ("AKIAOURS000000000000", "AKIATHEIRS0000000000")
+    )
     with at.endpoint("s3") as ask:
-        assert ask("GET", f"/b/k?X-Amz-Credential={scope}", signed("s3")).status == 403
-        assert ask("GET", f"/b/k?X-Amz-Credential={scope}&x-amz-credential={scope}").status == 403
+        assert ask("GET", f"/b/k?X-Amz-Credential={ours}", signed("s3", "AKIATHEIRS0000000000")).status == 403
+        assert ask("GET", f"/b/k?X-Amz-Credential={ours}&x-amz-credential={theirs}").status == 403
+        assert ask("GET", f"/b/k?X-Amz-Credential={ours}&X-Amz-Credential={theirs}").status == 403
+    assert at.upstream.asked == []
+
+
+def test_two_headers_with_a_signature_are_none(at: Desk) -> None:
+    lines = [f"Authorization: {signed('s3', key)['Authorization']}" for key in sorted(KEYS)]
+    host = "s3.us-east-1.amazonaws.com"
+    with at.endpoint("s3") as ask, at.connect(ask.port, host) as sock:
+        sock.sendall("\r\n".join(["GET /b/k HTTP/1.1", f"Host: {host}", *lines, "", ""]).encode())
+        assert sock.recv(100).startswith(b"HTTP/1.1 403")
+    assert at.upstream.asked == []
+
+
+@pytest.mark.parametrize("target", ["http://s3.us-east-1.amazonaws.com/b/k", "b/k", "*", "/b/k#part"])
+def test_what_is_asked_for_must_be_a_path(at: Desk, target: str) -> None:
+    headers = {**signed("s3"), "Host": "s3.us-east-1.amazonaws.com"}
+    with at.endpoint("s3") as ask:
+        assert ask("GET", target, headers).status == 400
     assert at.upstream.asked == []
 
 

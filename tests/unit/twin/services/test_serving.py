@@ -10,7 +10,7 @@ from infra.local.twin.services.serving import Limits, serve_connections
 
 
 def echo(connection: socket.socket, _address: str) -> None:
-    connection.settimeout(DEADLINE_SECONDS)
+    connection.settimeout(10 * DEADLINE_SECONDS)
     while piece := connection.recv(100):
         connection.sendall(piece)
 
