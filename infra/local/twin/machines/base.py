@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.twin.machines import debian, tools, wheels
+from infra.local.twin.machines import cgroups, debian, nspawn, tools, wheels
 
 #: Says what is being done, a line a step.
 Progress = Callable[[str], None]
@@ -136,24 +136,27 @@ def _install(root: Path, packages: Path, checkout: Path) -> None:
         else:
             sources.mkdir(parents=True, exist_ok=True)
             shutil.copy(checkout / name, sources / name)
-    # systemd-nspawn leaves folders in /run, so it gets one of its own.
+    command = [
+        *("systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit", "--private-network", "--pipe"),
+        *("--resolv-conf=off", "--timezone=off"),
+        f"--directory={root}",
+        f"--bind-ro={packages}:/mnt",
+        "--setenv=PIP_NO_INDEX=1",
+        "--setenv=PIP_FIND_LINKS=/mnt",
+        "--setenv=PIP_NO_CACHE_DIR=1",
+        "/usr/src/federate/node_bootstrap/image/install.sh",
+    ]
+    # systemd-nspawn leaves folders in /run and in the group that it is started in, so it gets its own of both.
     own_run = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
-    tools.run(
-        [
-            *own_run,
-            "systemd-nspawn",
-            *("--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--settings=no"),
-            *("--resolv-conf=off", "--timezone=off"),
-            f"--directory={root}",
-            f"--bind-ro={packages}:/mnt",
-            "--setenv=PIP_NO_INDEX=1",
-            "--setenv=PIP_FIND_LINKS=/mnt",
-            "--setenv=PIP_NO_CACHE_DIR=1",
-            "/usr/src/federate/node_bootstrap/image/install.sh",
-        ],
-        doing="run the machine image's install script",
-        timeout_seconds=1800,
-    )
+    group = cgroups.make(f"base-{os.getpid()}", "build")
+    try:
+        tools.run(
+            nspawn.in_groups(group.procs, [*own_run, *command]),
+            doing="run the machine image's install script",
+            timeout_seconds=1800,
+        )
+    finally:
+        group.remove()
     shutil.rmtree(sources)
 
 
