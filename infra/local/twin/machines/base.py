@@ -29,7 +29,6 @@ _LEFT_OUT = ("__pycache__", "*.pyc")
 #: Another number where this module builds otherwise from the same files.
 _RECIPE = 1
 _KEPT_BASES = 2
-_BUILD_TAG = "base"
 
 
 def cache_folder() -> Path:
@@ -137,12 +136,8 @@ def _install(root: Path, packages: Path, checkout: Path) -> None:
         else:
             sources.mkdir(parents=True, exist_ok=True)
             shutil.copy(checkout / name, sources / name)
-    # systemd-nspawn leaves folders in /run, so it gets one of its own.
-    own_run = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
     command = [
-        *own_run,
-        "systemd-nspawn",
-        *("--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--settings=no"),
+        *("systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit", "--private-network", "--pipe"),
         *("--resolv-conf=off", "--timezone=off"),
         f"--directory={root}",
         f"--bind-ro={packages}:/mnt",
@@ -151,15 +146,17 @@ def _install(root: Path, packages: Path, checkout: Path) -> None:
         "--setenv=PIP_NO_CACHE_DIR=1",
         "/usr/src/federate/node_bootstrap/image/install.sh",
     ]
-    # It wants a control group that it may divide; this process's own may be the system's root group.
-    group = cgroups.make(_BUILD_TAG, str(os.getpid()))
+    # systemd-nspawn leaves folders in /run and in the group that it is started in, so it gets its own of both.
+    own_run = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+    group = cgroups.make(f"base-{os.getpid()}", "build")
     try:
         tools.run(
-            nspawn.in_groups(group.procs, command), doing="run the machine image's install script", timeout_seconds=1800
+            nspawn.in_groups(group.procs, [*own_run, *command]),
+            doing="run the machine image's install script",
+            timeout_seconds=1800,
         )
     finally:
         group.remove()
-        cgroups.sweep(_BUILD_TAG)
     shutil.rmtree(sources)
 
 

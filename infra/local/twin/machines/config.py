@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The twin's authority, which vouches for the emulated services.
+#: The twin's authority, which vouches for the emulated services. It is shown there at each boot, as it is then.
 CA_PATH = "/etc/federate-twin/ca.pem"
 #: What runs before systemd; see the script.
 INIT_PATH = "/usr/lib/federate-twin/init"
@@ -89,7 +89,6 @@ def files(identity: Identity) -> dict[str, str]:
         "etc/resolv.conf": f"nameserver {identity.resolver}\nsearch {identity.domain}\noptions timeout:2 attempts:2\n",
         # The same at each boot, and another for each instance.
         "etc/machine-id": f"{hashlib.sha256(identity.instance.encode()).hexdigest()[:32]}\n",
-        CA_PATH[1:]: identity.ca,
         INIT_PATH[1:]: _INIT_SOURCE.read_text("utf-8"),
         "etc/systemd/system.conf.d/federate-twin.conf": f"[Manager]\nDefaultEnvironment={environment}\n",
         "etc/cloud/cloud.cfg.d/91-federate-twin.cfg": _CLOUD_INIT,

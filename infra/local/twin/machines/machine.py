@@ -219,8 +219,14 @@ class Machine:
         return on
 
     def _boot(self, on: _On) -> None:
+        authority = self.spec.folder / "ca.pem"
+        authority.write_text(self.spec.identity.ca)
         command = nspawn.boot_command(
-            name=self.spec.identity.instance, root=self.root, network=self.spec.network, devices=on.devices
+            name=self.spec.identity.instance,
+            root=self.root,
+            network=self.spec.network,
+            devices=on.devices,
+            files={config.CA_PATH: authority},
         )
         with (self.spec.folder / "console.log").open("ab") as console:
             on.process = subprocess.Popen(  # noqa: S603 - a list, no shell of ours

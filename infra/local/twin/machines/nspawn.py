@@ -19,7 +19,9 @@ REBOOTED = 133
 _ENTER_GROUPS = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 70; shift; done; shift; exec "$@"'
 
 
-def boot_command(*, name: str, root: Path, network: Path, devices: Mapping[str, Path]) -> list[str]:
+def boot_command(
+    *, name: str, root: Path, network: Path, devices: Mapping[str, Path], files: Mapping[str, Path]
+) -> list[str]:
     """Return the command that boots a root.
 
     Args:
@@ -27,6 +29,7 @@ def boot_command(*, name: str, root: Path, network: Path, devices: Mapping[str, 
         root: mounted.
         network: file of the network namespace.
         devices: name of a block device inside, ``/dev/sdf`` say, to the one outside.
+        files: path inside to a file outside that is shown there, and cannot be written.
     """
     return [
         "systemd-nspawn",
@@ -45,6 +48,7 @@ def boot_command(*, name: str, root: Path, network: Path, devices: Mapping[str, 
         "--setenv=SYSTEMD_COLORS=0",
         f"--kill-signal={POWER_OFF}",
         *(f"--bind={outside}:{inside}" for inside, outside in devices.items()),
+        *(f"--bind-ro={outside}:{inside}" for inside, outside in files.items()),
         INIT_PATH,
     ]
 

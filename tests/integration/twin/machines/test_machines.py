@@ -95,7 +95,18 @@ def main_pid(lab: Lab, number: int) -> str:
     return run(lab, number, f"systemctl show --property MainPID --value {AGENT}")
 
 
-def test_three_nodes_are_ready_in_time_after_power_on(base: str, lab: Lab) -> None:
+def processor_seconds(tag: str) -> float:
+    """Return what a twin's machines have used of the processors, whoever else uses them."""
+    for tree in cgroups.own_trees():
+        for group in (tree / f"federate-twin-{tag}").glob("cpu*"):
+            if group.name == "cpuacct.usage":  # nanoseconds
+                return int(group.read_text()) / 1e9
+            if group.name == "cpu.stat" and tree == Path("/sys/fs/cgroup"):
+                return int(group.read_text().split()[1]) / 1e6
+    pytest.skip("no control group here counts processor time")
+
+
+def test_three_nodes_are_ready_after_no_more_work_than_two_cores_do_in_time(base: str, lab: Lab) -> None:
     for number in range(3):
         lab.call("add", number, base, render(FACTS))
     began = time.time()
@@ -103,8 +114,9 @@ def test_three_nodes_are_ready_in_time_after_power_on(base: str, lab: Lab) -> No
         lab.call("do", number, "start")
     lab.until(lambda: all(operations(lab, number) for number in range(3)))
     took = max(lab.call("heard", number)[0][0] for number in range(3)) - began
-    print(f"three nodes: {took:.1f} s from power-on to their agents' first call")
-    assert took < POWER_ON_TO_READY_SECONDS
+    worked = processor_seconds(lab.call("tag", 0))
+    print(f"three nodes: {took:.1f} s from power-on to their agents' first call, {worked:.1f} s of work")
+    assert worked < POWER_ON_TO_READY_SECONDS  # half of what two cores do in that time: nodes also wait
 
 
 def test_the_agent_runs_under_its_user_with_no_capability_and_no_way_to_get_one(up: Lab) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from infra.local.twin.machines import nspawn
 
 
-def boot(**devices: str) -> list[str]:
+def boot(files: dict[str, Path] | None = None, **devices: str) -> list[str]:
     return nspawn.boot_command(
         name="i-1",
         root=Path("/twin/i-1/root"),
         network=Path("/run/netns/eni-1"),
         devices={f"/dev/{inside}": Path(outside) for inside, outside in devices.items()},
+        files=files or {},
     )
 
 
@@ -27,6 +28,10 @@ def test_it_asks_no_machine_manager_and_stays_in_the_group_in_which_it_is_starte
 
 def test_a_volume_has_inside_the_name_under_which_it_is_attached() -> None:
     assert "--bind=/dev/loop7:/dev/sdf" in boot(sdf="/dev/loop7")
+
+
+def test_a_file_that_is_shown_inside_cannot_be_written_there() -> None:
+    assert "--bind-ro=/twin/ca.pem:/etc/ca.pem" in boot({"/etc/ca.pem": Path("/twin/ca.pem")})
 
 
 def test_no_file_beside_the_root_changes_how_it_boots() -> None:
