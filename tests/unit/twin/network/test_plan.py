@@ -11,7 +11,7 @@ from pictures import FL_PORT, HUB, REGION, address, change, picture, with_rule, 
 
 from infra.local.twin.network import naming
 from infra.local.twin.network.layout import Fabric, Way
-from infra.local.twin.network.picture import Picture, Route, Rule
+from infra.local.twin.network.picture import Picture, PrefixList, Route, Rule, Withheld
 from infra.local.twin.network.plan import plan
 
 ONE, TWO = "hospital-1", "hospital-2"
@@ -96,7 +96,7 @@ def test_a_sites_node_may_send_what_its_group_says_and_receive_from_the_connect_
     ]
 
 
-def admitted(found: Picture, withheld: frozenset[object] = frozenset()) -> list[str]:
+def admitted(found: Picture, withheld: Withheld = frozenset()) -> list[str]:
     """Return the sources that the hub's node admits on the FL port."""
     lines = chain(plan(found, withheld), HUB, f"{naming.device('eni', f'eni-{HUB}')}.in")
     return [line.split("ip saddr ")[1].split(" tcp")[0] for line in lines if f"dport {FL_PORT}" in line]
@@ -197,6 +197,20 @@ def test_the_longest_prefix_decides_and_the_way_inside_the_vpc_stays() -> None:
         for target in ("10.1.0.10", "10.1.0.200", "10.1.1.1", "10.99.0.1", "10.0.5.5")
     }
     assert where == {"10.1.0.10": one, "10.1.0.200": one, "10.1.1.1": two, "10.99.0.1": two, "10.0.5.5": "nowhere"}
+
+
+def test_a_prefix_list_routed_over_a_peering_is_a_route_for_each_of_its_ranges() -> None:
+    listed = replace(
+        picture(), prefix_lists=(*picture().prefix_lists, PrefixList("pl-x", "x", ("10.8.0.0/16", "10.9.0.0/16")))
+    )
+    routed = change(
+        listed,
+        "route_tables",
+        f"rtb-{ONE}",
+        lambda own: replace(own, routes=(*own.routes, Route("pl-x", f"pcx-{ONE}"))),
+    )
+    where = {way(plan(routed), ONE, target, f"rtb-{ONE}") for target in ("10.8.0.1", "10.9.0.1")}
+    assert where == {naming.device("pcx", f"pcx-{ONE}")}
 
 
 def test_a_route_over_a_deleted_peering_leads_nowhere_and_the_link_is_gone() -> None:

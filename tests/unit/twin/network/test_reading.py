@@ -47,11 +47,11 @@ def route(**target: str) -> dict[str, Any]:
     }
 
 
-def peering(account: str, status: str = "active") -> dict[str, Any]:
+def peering(account: str, status: str = "active", region: str = REGION) -> dict[str, Any]:
     return {
         "VpcPeeringConnectionId": "pcx-1",
-        "RequesterVpcInfo": {"VpcId": "vpc-1", "OwnerId": ACCOUNT, "CidrBlock": "10.1.0.0/16"},
-        "AccepterVpcInfo": {"VpcId": "vpc-9", "OwnerId": account, "CidrBlock": "10.9.0.0/16"},
+        "RequesterVpcInfo": {"VpcId": "vpc-1", "OwnerId": ACCOUNT, "CidrBlock": "10.1.0.0/16", "Region": REGION},
+        "AccepterVpcInfo": {"VpcId": "vpc-9", "OwnerId": account, "CidrBlock": "10.9.0.0/16", "Region": region},
         "Status": {"Code": status},
     }
 
@@ -63,6 +63,7 @@ def peering(account: str, status: str = "active") -> dict[str, Any]:
         {"NatGatewayId": "nat-1"},
         {"NetworkInterfaceId": "eni-1"},
         {"TransitGatewayId": "tgw-1"},
+        {"GatewayId": "vpce-1"},
         {},
     ],
 )
@@ -84,6 +85,41 @@ def test_a_peering_with_an_account_that_is_not_looked_at_is_refused() -> None:
         look(FakeEc2(describe_vpc_peering_connections=[peering("999999999999")]))
 
 
+def test_a_peering_with_a_region_that_is_not_looked_at_is_refused() -> None:
+    with pytest.raises(NotInTheTwin, match="leads to vpc-9 of account 111111111111, eu-central-1"):
+        look(FakeEc2(describe_vpc_peering_connections=[peering(ACCOUNT, region="eu-central-1")]))
+
+
+def test_a_peering_with_a_default_vpc_is_refused() -> None:
+    vpcs = [
+        {"VpcId": "vpc-1", "CidrBlock": "10.1.0.0/16", "IsDefault": False},
+        {"VpcId": "vpc-9", "CidrBlock": "172.31.0.0/16", "IsDefault": True},
+    ]
+    with pytest.raises(NotInTheTwin, match="leads to vpc-9"):
+        look(FakeEc2(describe_vpcs=vpcs, describe_vpc_peering_connections=[peering(ACCOUNT)]))
+
+
+def interface(**told: Any) -> dict[str, Any]:
+    own = {"NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "SubnetId": "subnet-1", "MacAddress": "02:00:00:00:00:01"}
+    return {**own, "PrivateIpAddress": "10.1.0.10", **told}
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ({"SourceDestCheck": False}, "eni-1: without the source/destination check"),
+        (
+            {"PrivateIpAddresses": [{"PrivateIpAddress": "10.1.0.10"}, {"PrivateIpAddress": "10.1.0.11"}]},
+            "the second address of eni-1",
+        ),
+    ],
+)
+def test_an_interface_that_sends_from_more_than_its_address_is_refused(told: dict[str, Any], what: str) -> None:
+    assert len(look(FakeEc2(describe_network_interfaces=[interface()])).interfaces) == 1
+    with pytest.raises(NotInTheTwin, match=what):
+        look(FakeEc2(describe_network_interfaces=[interface(**told)]))
+
+
 @pytest.mark.parametrize(("account", "status"), [(ACCOUNT, "active"), ("999999999999", "pending-acceptance")])
 def test_a_peering_whose_other_end_is_not_there_yet_waits(account: str, status: str) -> None:
     assert look(FakeEc2(describe_vpc_peering_connections=[peering(account, status)])).peerings == ()
@@ -93,6 +129,18 @@ def test_a_second_range_of_a_vpc_is_refused() -> None:
     ranges = [{"CidrBlock": "10.1.0.0/16"}, {"CidrBlock": "10.7.0.0/16"}]
     vpc = {"VpcId": "vpc-1", "CidrBlock": "10.1.0.0/16", "IsDefault": False, "CidrBlockAssociationSet": ranges}
     with pytest.raises(NotInTheTwin, match=r"the second range of vpc-1 \(10\.1\.0\.0/16, 10\.7\.0\.0/16\)"):
+        look(FakeEc2(describe_vpcs=[vpc]))
+
+
+def test_an_ipv6_range_of_a_vpc_is_refused() -> None:
+    vpc = {
+        "VpcId": "vpc-1",
+        "CidrBlock": "10.1.0.0/16",
+        "IsDefault": False,
+        "CidrBlockAssociationSet": [{"CidrBlock": "10.1.0.0/16"}],
+        "Ipv6CidrBlockAssociationSet": [{"Ipv6CidrBlock": "2001:db8::/56"}],
+    }
+    with pytest.raises(NotInTheTwin, match=r"the second range of vpc-1 \(10\.1\.0\.0/16, 2001:db8::/56\)"):
         look(FakeEc2(describe_vpcs=[vpc]))
 
 
