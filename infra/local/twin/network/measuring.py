@@ -38,9 +38,8 @@ def measure(fabric: Fabric, picture: Picture, ports: Sequence[int], *, patience:
     began = time.monotonic()
     layout = _Layout(fabric, picture)
     targets = layout.targets(ports)
-    tries = [
-        Attempt(source, target) for source in layout.sources() for target in targets if layout.counts(source, target)
-    ]
+    pairs = itertools.product(layout.sources(), targets)
+    tries = [Attempt(source, target) for source, target in pairs if layout.counts(source, target)]
     with contextlib.ExitStack() as stack:
         budget = stack.enter_context(descriptors())
         for stand_in in stand_ins(targets):

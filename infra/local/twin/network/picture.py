@@ -62,6 +62,7 @@ class Interface:
     instance: str | None
     node: str
     federation: str
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

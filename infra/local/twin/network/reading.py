@@ -192,6 +192,7 @@ class _Reader:
             instance=raw.get("Attachment", {}).get("InstanceId"),
             node=tags.get(_NODE_TAG, "" if kind == "node" else vpc.node),
             federation=tags.get(_FEDERATION_TAG, "" if kind == "node" else vpc.federation),
+            description=raw.get("Description", ""),
         )
 
     def _groups(self, here: list[dict[str, Any]]) -> list[Group]:
