@@ -11,11 +11,14 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.local.twin.network import namespaces
 from infra.local.twin.network.matrix import Measured, Outcome, Place
 
 _KEPT_DESCRIPTORS = 256
+#: Connections at once, whatever the limit of open files.
+_FEWEST, _MOST = 64, 30_000
 _BACKLOG = 4096
 
 
@@ -74,14 +77,21 @@ def _listen(targets: Sequence[Target]) -> list[socket.socket]:
 
 
 @contextlib.contextmanager
-def descriptors() -> Iterator[int]:
-    """Let this process open as many files as it may; yield how many of them are for connections."""
+def many_files() -> Iterator[None]:
+    """Let this process have as many open files as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        yield max(64, min(hard, 65_536) - _KEPT_DESCRIPTORS)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def room() -> int:
+    """Return how many connections this process may open at once, beside the files that are open and some more."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return max(_FEWEST, min(limit, _MOST) - opened - _KEPT_DESCRIPTORS)
 
 
 def batches(tries: Sequence[Attempt], size: int) -> Iterator[Sequence[Attempt]]:

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Sequence
 
-from infra.local.twin.network.connecting import Attempt, Source, Target, batches, descriptors, stand_ins, try_all
+from infra.local.twin.network.connecting import Attempt, Source, Target, batches, many_files, room, stand_ins, try_all
 from infra.local.twin.network.layout import Fabric, Port, Router
 from infra.local.twin.network.matrix import NOBODY, Matrix, Measured, Place
 from infra.local.twin.network.picture import Picture
@@ -41,11 +41,11 @@ def measure(fabric: Fabric, picture: Picture, ports: Sequence[int], *, patience:
     pairs = itertools.product(layout.sources(), targets)
     tries = [Attempt(source, target) for source, target in pairs if layout.counts(source, target)]
     with contextlib.ExitStack() as stack:
-        budget = stack.enter_context(descriptors())
+        stack.enter_context(many_files())
         for stand_in in stand_ins(targets):
             stack.enter_context(stand_in)
         measured: list[Measured] = []
-        for batch in batches(tries, budget):
+        for batch in batches(tries, room()):
             measured += try_all(batch, patience)
     measured.sort(key=lambda found: (found.source, found.target, found.port))
     return Matrix(tuple(measured), time.monotonic() - began, layout.scope(ports, len(tries)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,3 +222,18 @@ def test_sixty_four_sites_are_up_and_every_pair_measured_in_time(world: World) -
     assert len(pairs) == 65 * 64
     assert seconds < 10
     assert report.seconds < 20
+
+
+def test_with_few_open_files_the_same_is_measured_in_several_goes(world: World) -> None:
+    def story() -> Any:
+        found = picture(3)
+        fabric = plan(found)
+        apply(None, fabric)
+        at_once = measure(fabric, found, [FL_PORT, 22]).measured
+        opened = len(list(Path("/proc/self/fd").iterdir()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 400, opened + 400))
+        return at_once, measure(fabric, found, [FL_PORT, 22]).measured
+
+    at_once, in_goes = world(story)
+    assert len(at_once) > 200
+    assert at_once == in_goes
