@@ -31,10 +31,10 @@ def apply(old: Fabric | None, new: Fabric) -> None:
     added = [namespace for name, namespace in after.items() if name not in before]
     removed = [name for name in before if name not in after]
     namespaces.create(namespace.name for namespace in added)
-    for namespace in added:
-        namespaces.sysctl(namespace.name, namespace.sysctls)
     for namespace in after.values():
         _load(before.get(namespace.name, _EMPTY), namespace)
+    for namespace in added:  # after the rules: they make the kernel follow connections, which has values to set
+        namespaces.sysctl(namespace.name, namespace.sysctls)
     cables = _Cables((old or Fabric()).cables, new.cables, before, after)
     cables.remove()
     cables.add()

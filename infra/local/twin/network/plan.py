@@ -37,6 +37,8 @@ _ROUTER = (
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
     ("ipv4/conf/default/proxy_arp", "1"),
+    # A packet that a lossy link brings late still belongs to its connection.
+    ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
     *_NO_IPV6,
 )
 

@@ -110,15 +110,18 @@ class _Reader:
             return
         self._found.vpcs |= own
         here = [{"Name": "vpc-id", "Values": sorted(own)}]
-        for raw in self._all("describe_subnets", "Subnets", Filters=here):
-            subnet = Subnet(raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailabilityZone"])
-            self._found.subnets[subnet.id] = subnet
         endpoints = [self._endpoint(raw) for raw in self._all("describe_vpc_endpoints", "VpcEndpoints", Filters=here)]
         self._found.endpoints |= {endpoint.id: endpoint for endpoint in endpoints}
         managed = {interface for endpoint in endpoints for interface in endpoint.interfaces}
-        for raw in self._all("describe_network_interfaces", "NetworkInterfaces", Filters=here):
-            interface = self._interface(raw, managed, own[raw["VpcId"]])
-            self._found.interfaces[interface.id] = interface
+        interfaces = [
+            self._interface(raw, managed, own[raw["VpcId"]])
+            for raw in self._all("describe_network_interfaces", "NetworkInterfaces", Filters=here)
+        ]
+        # After the interfaces, so that the subnet of each is there, unless both are just being deleted.
+        for raw in self._all("describe_subnets", "Subnets", Filters=here):
+            subnet = Subnet(raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailabilityZone"])
+            self._found.subnets[subnet.id] = subnet
+        self._found.interfaces |= {found.id: found for found in interfaces if found.subnet in self._found.subnets}
         for raw in self._all("describe_route_tables", "RouteTables", Filters=here):
             table = told.route_table(raw)
             self._found.route_tables[table.id] = table
@@ -169,7 +172,7 @@ class _Reader:
     def _interface(self, raw: Mapping[str, Any], managed: set[str], vpc: Vpc) -> Interface:
         identifier = raw["NetworkInterfaceId"]
         kind: Kind = "node"
-        if identifier in managed:
+        if identifier in managed or raw.get("InterfaceType") == "vpc_endpoint":
             kind = "endpoint"
         elif raw.get("Description", "").startswith(_CONNECT_DESCRIPTION):
             kind = "connect"

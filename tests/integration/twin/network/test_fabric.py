@@ -181,6 +181,21 @@ def test_every_device_answers_at_once_after_it_was_made(world: World) -> None:
     assert world(story) < 0.5
 
 
+@pytest.mark.parametrize("who", ["root", "user"])
+def test_a_router_forwards_answers_for_everything_and_takes_late_packets_as_their_connections(
+    world: World, who: As
+) -> None:
+    def story() -> list[str]:
+        applied(picture())
+        router = f"vpc-{ONE}"
+        names = ("ipv4/ip_forward", "netfilter/nf_conntrack_tcp_be_liberal", "ipv6/conf/all/disable_ipv6")
+        devices = [f"ipv4/conf/{device}/proxy_arp" for device in ("eni-hospital-1", "pcx-hospital-1")]
+        files = [Path("/proc/sys/net") / name for name in (*names, *devices)]
+        return [namespaces.call(router, file.read_text).strip() for file in files]
+
+    assert world(story) == ["1"] * 5
+
+
 @pytest.mark.parametrize("port", [8000, 8010])
 def test_a_range_of_ports_is_admitted_to_its_ends(world: World, port: int) -> None:
     def story() -> tuple[bool, bool]:

@@ -104,6 +104,11 @@ def interface(**told: Any) -> dict[str, Any]:
     return {**own, "PrivateIpAddress": "10.1.0.10", **told}
 
 
+def in_its_subnet(found: dict[str, Any]) -> FakeEc2:
+    subnet = {"SubnetId": "subnet-1", "VpcId": "vpc-1", "CidrBlock": "10.1.0.0/24", "AvailabilityZone": "us-east-1a"}
+    return FakeEc2(describe_network_interfaces=[found], describe_subnets=[subnet])
+
+
 @pytest.mark.parametrize(
     ("told", "what"),
     [
@@ -115,9 +120,18 @@ def interface(**told: Any) -> dict[str, Any]:
     ],
 )
 def test_an_interface_that_sends_from_more_than_its_address_is_refused(told: dict[str, Any], what: str) -> None:
-    assert len(look(FakeEc2(describe_network_interfaces=[interface()])).interfaces) == 1
+    assert len(look(in_its_subnet(interface())).interfaces) == 1
     with pytest.raises(NotInTheTwin, match=what):
-        look(FakeEc2(describe_network_interfaces=[interface(**told)]))
+        look(in_its_subnet(interface(**told)))
+
+
+def test_an_endpoints_interface_is_known_by_its_type_before_the_endpoint_tells_of_it() -> None:
+    kinds = [found.kind for found in look(in_its_subnet(interface(InterfaceType="vpc_endpoint"))).interfaces]
+    assert kinds == ["endpoint"]
+
+
+def test_an_interface_that_goes_with_its_subnet_while_it_is_read_is_left_out() -> None:
+    assert look(FakeEc2(describe_network_interfaces=[interface()])).interfaces == ()
 
 
 @pytest.mark.parametrize(("account", "status"), [(ACCOUNT, "active"), ("999999999999", "pending-acceptance")])
