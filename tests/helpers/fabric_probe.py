@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from infra.local.twin.network import namespaces, naming, routing
 from infra.local.twin.network.fabric import apply
 from infra.local.twin.network.layout import Fabric
-from infra.local.twin.network.picture import Picture
+from infra.local.twin.network.picture import Picture, Withheld
 from infra.local.twin.network.plan import plan
 
 #: A lost SYN is sent again after one second.
 PATIENCE = 1.3
 
 
-def applied(picture: Picture, withheld: frozenset[object] = frozenset()) -> Fabric:
+def applied(picture: Picture, withheld: Withheld = frozenset()) -> Fabric:
     """Plan and apply a picture from nothing."""
     fabric = plan(picture, withheld)
     apply(None, fabric)

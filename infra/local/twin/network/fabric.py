@@ -31,16 +31,19 @@ def apply(old: Fabric | None, new: Fabric) -> None:
     added = [namespace for name, namespace in after.items() if name not in before]
     removed = [name for name in before if name not in after]
     namespaces.create(namespace.name for namespace in added)
-    for namespace in added:
-        namespaces.sysctl(namespace.name, namespace.sysctls)
     for namespace in after.values():
         _load(before.get(namespace.name, _EMPTY), namespace)
+    for namespace in added:  # after the rules: they make the kernel follow connections, which has values to set
+        namespaces.sysctl(namespace.name, namespace.sysctls)
     cables = _Cables((old or Fabric()).cables, new.cables, before, after)
     cables.remove()
     cables.add()
+    devices = cables.new_devices()
     for namespace in after.values():
-        devices = [plug.device for plug in cables.new_plugs if plug.namespace == namespace.name]
-        _configure(before.get(namespace.name), namespace, devices, cables.gone(namespace.name), _ports(new, namespace))
+        fresh, gone = devices.get(namespace.name, []), cables.gone(namespace.name)
+        _configure(before.get(namespace.name), namespace, fresh, gone, _ports(new, namespace))
+    for name, fresh in devices.items():
+        namespaces.wait_until_running(name, fresh)
     namespaces.delete(removed)
 
 
@@ -57,7 +60,6 @@ class _Cables:
         self._removed = [cable for cable in had if cable not in wanted]
         self._added = [cable for cable in wanted if cable not in had]
         self._surviving = set(before) & set(after)
-        self.new_plugs = [plug for cable in self._added for plug in (cable.left, cable.right)]
 
     def remove(self) -> None:
         """Unplug old cables, by an end that stays; the others go with their namespaces."""
@@ -72,6 +74,13 @@ class _Cables:
     def add(self) -> None:
         """Make new cables, down."""
         namespaces.ip([_cable(cable) for cable in self._added])
+
+    def new_devices(self) -> dict[str, list[str]]:
+        """Return the ends of the new cables, by namespace."""
+        found: dict[str, list[str]] = {}
+        for plug in (plug for cable in self._added for plug in (cable.left, cable.right)):
+            found.setdefault(plug.namespace, []).append(plug.device)
+        return found
 
     def gone(self, namespace: str) -> frozenset[str]:
         """Return the devices that a namespace has lost."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from infra.local.twin.network.layout import NOWHERE
-from infra.local.twin.network.picture import Group, Interface, Rule
+from infra.local.twin.network.picture import Group, Interface, Rule, Withheld
 
 ISOLATION, GROUPS = "isolation", "groups"
 #: nft takes comments of up to 128 bytes.
@@ -79,7 +79,7 @@ class Rules:
     resolvers: tuple[str, ...]
     members: Mapping[str, tuple[str, ...]]
     prefix_lists: Mapping[str, tuple[str, ...]]
-    withheld: frozenset[object]
+    withheld: Withheld
 
 
 def isolation(rules: Rules) -> str:

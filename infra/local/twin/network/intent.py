@@ -9,7 +9,8 @@ from typing import Literal
 from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
-from infra.local.twin.network.measuring import DNS, HTTP, HTTPS, Matrix, Measured, Place
+from infra.local.twin.network.matrix import Matrix, Measured, Place
+from infra.local.twin.network.measuring import DNS, HTTP, HTTPS
 
 SSH = 22
 _MOST_NAMED = 10

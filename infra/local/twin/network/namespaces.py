@@ -8,9 +8,13 @@ which it was made, so that sockets made here can be served from anywhere.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -20,6 +24,9 @@ from infra.errors import FederateError
 FOLDER = Path("/run/netns")
 _SYSCTLS = Path("/proc/sys/net")
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
+_GET_FLAGS, _RUNNING = 0x8913, 0x40  # SIOCGIFFLAGS, IFF_RUNNING
+_READY_SECONDS = 10.0
+_POLL_SECONDS = 0.001
 _libc = ctypes.CDLL(None, use_errno=True)
 
 P = ParamSpec("P")
@@ -124,6 +131,26 @@ def sysctl(namespace: str, values: Iterable[tuple[str, str]]) -> None:
                 raise NetworkRefused(_where(f"net/{name} = {value}", namespace), str(error)) from error
 
     call(namespace, write)
+
+
+def wait_until_running(namespace: str, devices: Iterable[str]) -> None:
+    """Wait until devices carry packets: the kernel takes a cable into use a moment after both its ends are up.
+
+    Raises:
+        NetworkRefused: one does not within seconds.
+    """
+    deadline = time.monotonic() + _READY_SECONDS
+
+    def wait() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            for device in devices:
+                request = struct.pack("16s24x", device.encode())
+                while not struct.unpack_from("h", fcntl.ioctl(any_socket, _GET_FLAGS, request), 16)[0] & _RUNNING:
+                    if time.monotonic() > deadline:
+                        raise NetworkRefused(_where(f"wait for {device}", namespace), "It does not come up.")
+                    time.sleep(_POLL_SECONDS)
+
+    call(namespace, wait)
 
 
 def create(wanted: Iterable[str]) -> None:

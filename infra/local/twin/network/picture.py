@@ -11,6 +11,8 @@ from typing import Literal
 
 #: Whose an interface is: an instance's, an interface endpoint's, or an EC2 Instance Connect Endpoint's.
 Kind = Literal["node", "endpoint", "connect"]
+#: What a fault denies: ids of security-group rules, and (route table, destination) of routes; others mean nothing.
+Withheld = frozenset[object]
 #: The target of a route inside its VPC.
 LOCAL = "local"
 

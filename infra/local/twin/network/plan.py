@@ -21,7 +21,8 @@ from infra.local.twin.network.layout import (
     Router,
     Way,
 )
-from infra.local.twin.network.picture import Interface, Peering, Picture, RouteTable, Vpc
+from infra.local.twin.network.picture import Interface, Peering, Picture, RouteTable, Vpc, Withheld
+from infra.local.twin.network.view import View
 
 #: Source: "Instance metadata and user data" and "Amazon DNS server" in the AWS documentation.
 METADATA, RESOLVER = "169.254.169.254", "169.254.169.253"
@@ -36,18 +37,20 @@ _ROUTER = (
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
     ("ipv4/conf/default/proxy_arp", "1"),
+    # A packet that a lossy link brings late still belongs to its connection.
+    ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
     *_NO_IPV6,
 )
 
 
-def plan(picture: Picture, withheld: frozenset[object] = frozenset()) -> Fabric:
+def plan(picture: Picture, withheld: Withheld = frozenset()) -> Fabric:
     """Plan the fabric of a picture.
 
     Args:
         picture: what is deployed.
         withheld: what a fault denies: ids of security-group rules, and (route table, destination) of routes.
     """
-    view = _View(picture, withheld)
+    view = View(picture, withheld)
     routers, namespaces, cables, ports = [], [], [], []
     for vpc in picture.vpcs:
         router = _RouterPlan(view, vpc)
@@ -63,54 +66,6 @@ def plan(picture: Picture, withheld: frozenset[object] = frozenset()) -> Fabric:
     return Fabric(tuple(namespaces), tuple(cables), tuple(routers), tuple(ports), tuple(links))
 
 
-class _View:
-    """A picture by what the plan asks for."""
-
-    def __init__(self, picture: Picture, withheld: frozenset[object]) -> None:
-        self.picture = picture
-        self.withheld = withheld
-        self.vpcs = {vpc.id: vpc for vpc in picture.vpcs}
-        self.subnets = {subnet.id: subnet for subnet in picture.subnets}
-        self.groups = {group.id: group for group in picture.groups}
-        self.prefix_lists = {found.id: found.cidrs for found in picture.prefix_lists}
-        #: Active peerings both of whose ends are here.
-        self.active = [
-            p for p in picture.peerings if p.is_active and {p.requester_vpc, p.accepter_vpc} <= set(self.vpcs)
-        ]
-        self._by_vpc: dict[str, list[Interface]] = {}
-        for interface in picture.interfaces:
-            self._by_vpc.setdefault(interface.vpc, []).append(interface)
-        self._tables: dict[str, list[RouteTable]] = {}
-        for table in picture.route_tables:
-            self._tables.setdefault(table.vpc, []).append(table)
-        self._members: dict[str, list[Interface]] = {}
-        for interface in picture.interfaces:
-            for group in interface.groups:
-                self._members.setdefault(group, []).append(interface)
-
-    def interfaces(self, vpc: str) -> list[Interface]:
-        return self._by_vpc.get(vpc, [])
-
-    def peerings(self, vpc: str) -> list[Peering]:
-        return [peering for peering in self.active if peering.other(vpc) is not None]
-
-    def table_of(self, interface: Interface) -> RouteTable | None:
-        return routing.table_of(interface.subnet, self._tables.get(interface.vpc, ()))
-
-    def members(self, group: str, vpc: str) -> tuple[str, ...]:
-        """Return the addresses that a group stands for in a rule of a VPC: its own, and those over an active peering.
-
-        Source: "Update your security groups to reference peer security groups" in the Amazon VPC Peering Guide.
-        """
-        near = {vpc, *(peering.other(vpc) for peering in self.peerings(vpc))}
-        return tuple(interface.address for interface in self._members.get(group, ()) if interface.vpc in near)
-
-    def node_of(self, vpc: str) -> str:
-        """Return the node whose VPC it is, by its tag or that of its interface; the id where there is none."""
-        tagged = [interface.node for interface in self.interfaces(vpc) if interface.kind == "node"]
-        return next((name for name in (self.vpcs[vpc].node, *tagged) if name), vpc)
-
-
 @dataclass(frozen=True, slots=True)
 class _GatewayEndpoint:
     id: str
@@ -121,7 +76,7 @@ class _GatewayEndpoint:
 class _RouterPlan:
     """One VPC: its router, and what is plugged into it."""
 
-    def __init__(self, view: _View, vpc: Vpc) -> None:
+    def __init__(self, view: View, vpc: Vpc) -> None:
         self._view = view
         self._vpc = vpc
         self.nodes = [interface for interface in view.interfaces(vpc.id) if interface.kind == "node"]
@@ -211,7 +166,7 @@ class _RouterPlan:
         ways = list(routing.inside(routing.MAIN, self._vpc.cidr, self._plugged))
         for table in self._used_tables():
             local = routing.inside(naming.table(table.id), self._vpc.cidr, self._plugged)
-            ways += routing.ways_of(table, local, self._peerings, self._view.withheld)
+            ways += routing.ways_of(table, local, self._peerings, self._view.prefix_lists, self._view.withheld)
         return tuple(ways)
 
     def _selectors(self) -> list[str]:
@@ -274,7 +229,7 @@ def _gateway(cidr: str) -> ipaddress.IPv4Address:
     return ipaddress.IPv4Network(cidr)[1]
 
 
-def _node(view: _View, interface: Interface) -> Namespace:
+def _node(view: View, interface: Interface) -> Namespace:
     """Plan a node's namespace: one device, and everything by the router, even what is in its own subnet."""
     gateway = str(_gateway(view.subnets[interface.subnet].cidr))
     beyond = naming.mac(interface.vpc, naming.device("eni", interface.id))
@@ -303,7 +258,7 @@ def _cables_of_link(peering: Peering) -> tuple[Cable, Cable]:
     )
 
 
-def _link(view: _View, peering: Peering) -> Link:
+def _link(view: View, peering: Peering) -> Link:
     return Link(
         peering=peering.id,
         namespace=WAN,

@@ -5,7 +5,8 @@ This is what a hospital's security officer asks for: not what was configured, bu
 
 from infra.local.twin.network.figure import as_svg
 from infra.local.twin.network.intent import SSH, Edge, NotAsIntended, Report, Row, compare, intended
-from infra.local.twin.network.measuring import Matrix, Measured, Place, measure
+from infra.local.twin.network.matrix import Matrix, Measured, Place
+from infra.local.twin.network.measuring import measure
 from infra.local.twin.network.report import as_json, as_markdown, as_text, summary
 
 __all__ = [

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from infra.errors import FederateError
+from infra.local.twin.network import told
 from infra.local.twin.network.picture import (
-    LOCAL,
     Endpoint,
     Group,
     Interface,
@@ -20,33 +19,20 @@ from infra.local.twin.network.picture import (
     Peering,
     Picture,
     PrefixList,
-    Route,
     RouteTable,
     Rule,
     Subnet,
     Vpc,
 )
+from infra.local.twin.network.told import End, NotInTheTwin
+
+__all__ = ["Client", "NotInTheTwin", "read"]
 
 #: Makes a boto3 client of (service, account, Region).
 Client = Callable[[str, str, str], Any]
 
 _FEDERATION_TAG, _NODE_TAG = "federate:federation", "federate:node"
 _CONNECT_DESCRIPTION = "EC2 Instance Connect Endpoint "
-_TARGETS = ("VpcPeeringConnectionId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "InstanceId")
-#: What a route may lead to in the twin: besides its VPC, a peering or a gateway endpoint.
-_KNOWN_TARGETS = (LOCAL, "pcx-", "vpce-")
-
-
-class NotInTheTwin(FederateError):
-    """Something is deployed that the twin cannot give a body: better no picture than one with a way missing."""
-
-    exit_code = 6
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"The twin has no body for {what}.",
-            remedy="Nothing that Federate deploys is so. Take it out of the account, or use DEPTH=processes.",
-        )
 
 
 @dataclass(slots=True)
@@ -71,36 +57,37 @@ def read(places: Iterable[tuple[str, str]], client: Client) -> Picture:
         client: makes the clients; each is used for its own account only.
 
     Raises:
-        NotInTheTwin: a route, a second range or a peering leads to where the twin cannot follow.
+        NotInTheTwin: a route, a peering, a range or an interface is of a kind that the twin cannot follow.
         ClientError, BotoCoreError: an account refuses, or nobody answers.
     """
     found = _Found()
     every = list(places)
-    for account, region in every:
-        _Reader(account, region, client("ec2", account, region), found).read()
-    for peering in list(found.peerings.values()):
-        _check_ends(peering, found, {account for account, _ in every})
+    readers = [_Reader(account, region, client("ec2", account, region), found) for account, region in every]
+    for reader in readers:
+        reader.read()
+    left_out = {vpc for reader in readers for vpc in reader.left_out}
+    ends = {peering: own for reader in readers for peering, own in reader.ends.items()}
+    for peering in list(found.peerings):
+        if not _has_both_ends(peering, ends[peering], found, set(every), left_out):
+            del found.peerings[peering]
     return Picture(
         **{part.name: tuple(value for _, value in sorted(getattr(found, part.name).items())) for part in fields(found)}
     )
 
 
-def _check_ends(peering: Peering, found: _Found, accounts: set[str]) -> None:
-    """Leave out a peering with a VPC that is only just being made; it is there at the next look.
+def _has_both_ends(
+    peering: str, ends: tuple[End, End], found: _Found, places: set[tuple[str, str]], left_out: set[str]
+) -> bool:
+    """Say whether both VPCs of a peering were read; one that is only just being made is there at the next look.
 
     Raises:
-        NotInTheTwin: it leads to an account that is not looked at.
+        NotInTheTwin: it leads to where nobody looks, and traffic would flow.
     """
-    ends = (
-        (peering.requester_vpc, peering.requester_account),
-        (peering.accepter_vpc, peering.accepter_account),
-    )
-    for vpc, account in ends:
-        if vpc in found.vpcs:
-            continue
-        if peering.is_active and account not in accounts:
-            raise NotInTheTwin(f"the peering {peering.id}: it leads to {vpc} of account {account}, which is not ours")
-        found.peerings.pop(peering.id, None)
+    missing = [end for end in ends if end[0] not in found.vpcs]
+    for vpc, account, region in missing if found.peerings[peering].is_active else ():
+        if (account, region) not in places or vpc in left_out:
+            raise NotInTheTwin(f"the peering {peering}: it leads to {vpc} of account {account}, {region}")
+    return not missing
 
 
 class _Reader:
@@ -111,6 +98,10 @@ class _Reader:
         self._region = region
         self._ec2 = ec2
         self._found = found
+        #: Ids of default VPCs.
+        self.left_out: set[str] = set()
+        #: The ends of each peering.
+        self.ends: dict[str, tuple[End, End]] = {}
 
     def read(self) -> None:
         """Add everything to what was found."""
@@ -119,23 +110,27 @@ class _Reader:
             return
         self._found.vpcs |= own
         here = [{"Name": "vpc-id", "Values": sorted(own)}]
-        for raw in self._all("describe_subnets", "Subnets", Filters=here):
-            subnet = Subnet(raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailabilityZone"])
-            self._found.subnets[subnet.id] = subnet
         endpoints = [self._endpoint(raw) for raw in self._all("describe_vpc_endpoints", "VpcEndpoints", Filters=here)]
         self._found.endpoints |= {endpoint.id: endpoint for endpoint in endpoints}
         managed = {interface for endpoint in endpoints for interface in endpoint.interfaces}
-        for raw in self._all("describe_network_interfaces", "NetworkInterfaces", Filters=here):
-            interface = self._interface(raw, managed, own[raw["VpcId"]])
-            self._found.interfaces[interface.id] = interface
+        interfaces = [
+            self._interface(raw, managed, own[raw["VpcId"]])
+            for raw in self._all("describe_network_interfaces", "NetworkInterfaces", Filters=here)
+        ]
+        # After the interfaces, so that the subnet of each is there, unless both are just being deleted.
+        for raw in self._all("describe_subnets", "Subnets", Filters=here):
+            subnet = Subnet(raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailabilityZone"])
+            self._found.subnets[subnet.id] = subnet
+        self._found.interfaces |= {found.id: found for found in interfaces if found.subnet in self._found.subnets}
         for raw in self._all("describe_route_tables", "RouteTables", Filters=here):
-            table = _route_table(raw)
+            table = told.route_table(raw)
             self._found.route_tables[table.id] = table
         for raw in self._all("describe_vpc_peering_connections", "VpcPeeringConnections"):
-            peering = _peering(raw)
+            peering = told.peering(raw)
+            self.ends[peering.id] = (told.end(raw["RequesterVpcInfo"]), told.end(raw["AccepterVpcInfo"]))
             # Each side tells of it, and it is active when both say so.
-            told = self._found.peerings.get(peering.id, peering)
-            self._found.peerings[peering.id] = peering if told.is_active else told
+            known = self._found.peerings.get(peering.id, peering)
+            self._found.peerings[peering.id] = peering if known.is_active else known
         groups = self._groups(here)
         self._found.groups |= {group.id: group for group in groups}
         self._found.prefix_lists |= {found.id: found for found in self._prefix_lists()}
@@ -146,11 +141,13 @@ class _Reader:
 
     def _vpc(self, raw: Mapping[str, Any]) -> Vpc | None:
         if raw["IsDefault"]:
+            self.left_out.add(raw["VpcId"])
             return None
         ranges = [item["CidrBlock"] for item in raw.get("CidrBlockAssociationSet", [])]
+        ranges += [item["Ipv6CidrBlock"] for item in raw.get("Ipv6CidrBlockAssociationSet", [])]
         if len(ranges) > 1:
             raise NotInTheTwin(f"the second range of {raw['VpcId']} ({', '.join(ranges)})")
-        tags = _tags(raw)
+        tags = told.tags(raw)
         return Vpc(
             raw["VpcId"],
             self._account,
@@ -175,11 +172,16 @@ class _Reader:
     def _interface(self, raw: Mapping[str, Any], managed: set[str], vpc: Vpc) -> Interface:
         identifier = raw["NetworkInterfaceId"]
         kind: Kind = "node"
-        if identifier in managed:
+        if identifier in managed or raw.get("InterfaceType") == "vpc_endpoint":
             kind = "endpoint"
         elif raw.get("Description", "").startswith(_CONNECT_DESCRIPTION):
             kind = "connect"
-        tags = _tags(raw)
+        if not raw.get("SourceDestCheck", True):
+            raise NotInTheTwin(f"{identifier}: without the source/destination check it sends from any address")
+        addresses = [item["PrivateIpAddress"] for item in raw.get("PrivateIpAddresses", [])]
+        if len(addresses) > 1:
+            raise NotInTheTwin(f"the second address of {identifier} ({', '.join(addresses)})")
+        tags = told.tags(raw)
         return Interface(
             id=identifier,
             account=self._account,
@@ -199,7 +201,7 @@ class _Reader:
     def _groups(self, here: list[dict[str, Any]]) -> list[Group]:
         rules: dict[tuple[str, bool], list[Rule]] = {}
         for raw in self._all("describe_security_group_rules", "SecurityGroupRules"):
-            rule = _rule(raw)
+            rule = told.rule(raw)
             if rule is not None:
                 rules.setdefault((raw["GroupId"], raw["IsEgress"]), []).append(rule)
         return [
@@ -208,8 +210,8 @@ class _Reader:
                 account=self._account,
                 vpc=raw["VpcId"],
                 name=raw["GroupName"],
-                ingress=_sorted(rules.get((raw["GroupId"], False), [])),
-                egress=_sorted(rules.get((raw["GroupId"], True), [])),
+                ingress=told.sorted_rules(rules.get((raw["GroupId"], False), [])),
+                egress=told.sorted_rules(rules.get((raw["GroupId"], True), [])),
             )
             for raw in self._all("describe_security_groups", "SecurityGroups", Filters=here)
         ]
@@ -228,64 +230,6 @@ class _Reader:
         ]
 
     def _entries(self, prefix_list: str) -> tuple[str, ...]:
-        told = self._all("get_managed_prefix_list_entries", "Entries", PrefixListId=prefix_list)
-        networks = [ipaddress.ip_network(entry["Cidr"]) for entry in told]
+        entries = self._all("get_managed_prefix_list_entries", "Entries", PrefixListId=prefix_list)
+        networks = [ipaddress.ip_network(entry["Cidr"]) for entry in entries]
         return tuple(str(n) for n in sorted(n for n in networks if isinstance(n, ipaddress.IPv4Network)))
-
-
-def _tags(raw: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags", raw.get("TagSet", []))}
-
-
-def _sorted(rules: list[Rule]) -> tuple[Rule, ...]:
-    return tuple(sorted(rules, key=lambda rule: rule.id))
-
-
-def _route_table(raw: Mapping[str, Any]) -> RouteTable:
-    associations = raw.get("Associations", [])
-    routes = [_route(raw["RouteTableId"], route) for route in raw["Routes"] if "DestinationIpv6CidrBlock" not in route]
-    return RouteTable(
-        id=raw["RouteTableId"],
-        vpc=raw["VpcId"],
-        subnets=tuple(sorted(item["SubnetId"] for item in associations if "SubnetId" in item)),
-        is_main=any(item.get("Main") for item in associations),
-        routes=tuple(sorted(routes, key=lambda route: (route.destination, route.target))),
-    )
-
-
-def _route(table: str, raw: Mapping[str, Any]) -> Route:
-    destination = raw.get("DestinationCidrBlock") or raw.get("DestinationPrefixListId") or ""
-    target = next((raw[name] for name in _TARGETS if raw.get(name)), raw.get("GatewayId", ""))
-    if not target.startswith(_KNOWN_TARGETS):
-        raise NotInTheTwin(f"the route {destination} of {table}: it leads to {target or 'an unknown target'}")
-    return Route(destination, target, raw.get("State") == "blackhole")
-
-
-def _peering(raw: Mapping[str, Any]) -> Peering:
-    requester, accepter = raw["RequesterVpcInfo"], raw["AccepterVpcInfo"]
-    return Peering(
-        id=raw["VpcPeeringConnectionId"],
-        requester_vpc=requester["VpcId"],
-        requester_account=requester["OwnerId"],
-        requester_cidr=requester.get("CidrBlock", ""),
-        accepter_vpc=accepter["VpcId"],
-        accepter_account=accepter["OwnerId"],
-        accepter_cidr=accepter.get("CidrBlock", ""),
-        is_active=raw["Status"]["Code"] == "active",
-    )
-
-
-def _rule(raw: Mapping[str, Any]) -> Rule | None:
-    """Return a rule; None for one of IPv6, which the federation's VPCs do not have."""
-    if "CidrIpv6" in raw:
-        return None
-    return Rule(
-        id=raw["SecurityGroupRuleId"],
-        protocol={"6": "tcp", "17": "udp", "1": "icmp"}.get(raw["IpProtocol"], raw["IpProtocol"]),
-        from_port=raw.get("FromPort", -1),
-        to_port=raw.get("ToPort", -1),
-        cidr=raw.get("CidrIpv4"),
-        group=raw.get("ReferencedGroupInfo", {}).get("GroupId"),
-        prefix_list=raw.get("PrefixListId"),
-        description=raw.get("Description", ""),
-    )

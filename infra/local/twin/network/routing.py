@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from infra.local.twin.network import naming
 from infra.local.twin.network.layout import NOWHERE, Way
-from infra.local.twin.network.picture import LOCAL, Interface, Route, RouteTable
+from infra.local.twin.network.picture import LOCAL, Interface, Route, RouteTable, Withheld
 
 MAIN = "main"
 #: Stands for the router at the other end of a peering. No device has it: its neighbour is known, and never asked for.
@@ -41,7 +41,8 @@ def ways_of(
     table: RouteTable,
     local: Sequence[Way],
     peerings: Mapping[str, str],
-    withheld: frozenset[object],
+    prefix_lists: Mapping[str, tuple[str, ...]],
+    withheld: Withheld,
 ) -> tuple[Way, ...]:
     """Return the kernel's routes of a route table.
 
@@ -49,6 +50,7 @@ def ways_of(
         table: the route table.
         local: the ways inside the VPC, in this table.
         peerings: the router's device of each active peering, by id.
+        prefix_lists: the ranges of each prefix list, by id.
         withheld: (route table, destination) of routes that are left out.
 
     Returns:
@@ -56,16 +58,19 @@ def ways_of(
     """
     ways = {way.destination: way for way in local}
     for route in table.routes:
-        if route.target == LOCAL or route.destination.startswith("pl-") or (table.id, route.destination) in withheld:
+        if route.target == LOCAL or route.target.startswith("vpce-") or (table.id, route.destination) in withheld:
             continue
-        cidr = str(ipaddress.IPv4Network(route.destination))
         device = None if route.is_blackhole else peerings.get(route.target)
         by = f"via {BEYOND} dev {device} onlink" if device else f"dev {NOWHERE}"
-        ways[cidr] = Way(cidr, naming.table(table.id), by)
+        listed = (
+            prefix_lists.get(route.destination, ()) if route.destination.startswith("pl-") else (route.destination,)
+        )
+        for cidr in (str(ipaddress.IPv4Network(each)) for each in listed):
+            ways[cidr] = Way(cidr, naming.table(table.id), by)
     return tuple(ways.values())
 
 
-def leads_to(table: RouteTable | None, endpoint: str, withheld: frozenset[object]) -> bool:
+def leads_to(table: RouteTable | None, endpoint: str, withheld: Withheld) -> bool:
     """Say whether a table has a route to a gateway endpoint."""
 
     def counts(route: Route) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,6 +181,21 @@ def test_every_device_answers_at_once_after_it_was_made(world: World) -> None:
     assert world(story) < 0.5
 
 
+@pytest.mark.parametrize("who", ["root", "user"])
+def test_a_router_forwards_answers_for_everything_and_takes_late_packets_as_their_connections(
+    world: World, who: As
+) -> None:
+    def story() -> list[str]:
+        applied(picture())
+        router = f"vpc-{ONE}"
+        names = ("ipv4/ip_forward", "netfilter/nf_conntrack_tcp_be_liberal", "ipv6/conf/all/disable_ipv6")
+        devices = [f"ipv4/conf/{device}/proxy_arp" for device in ("eni-hospital-1", "pcx-hospital-1")]
+        files = [Path("/proc/sys/net") / name for name in (*names, *devices)]
+        return [namespaces.call(router, file.read_text).strip() for file in files]
+
+    assert world(story) == ["1"] * 5
+
+
 @pytest.mark.parametrize("port", [8000, 8010])
 def test_a_range_of_ports_is_admitted_to_its_ends(world: World, port: int) -> None:
     def story() -> tuple[bool, bool]:
@@ -220,3 +237,18 @@ def test_sixty_four_sites_are_up_and_every_pair_measured_in_time(world: World) -
     assert len(pairs) == 65 * 64
     assert seconds < 10
     assert report.seconds < 20
+
+
+def test_with_few_open_files_the_same_is_measured_in_several_goes(world: World) -> None:
+    def story() -> Any:
+        found = picture(3)
+        fabric = plan(found)
+        apply(None, fabric)
+        at_once = measure(fabric, found, [FL_PORT, 22]).measured
+        opened = len(list(Path("/proc/self/fd").iterdir()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 400, opened + 400))
+        return at_once, measure(fabric, found, [FL_PORT, 22]).measured
+
+    at_once, in_goes = world(story)
+    assert len(at_once) > 200
+    assert at_once == in_goes
