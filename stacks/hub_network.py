@@ -50,6 +50,11 @@ class HubNetwork(FederateStack):
             "NodeSecurityGroupId", self.network.node_group.attr_group_id, description="The aggregator's security group"
         )
         self.tell("NodeInterfaceId", self.network.node_interface.ref, description="The aggregator's fixed address")
+        self.tell(
+            "ConnectEndpointId",
+            self.network.connect_endpoint.ref,
+            description="The EC2 Instance Connect Endpoint: an operator's way to the node's SSH",
+        )
 
     def _accept_role(self, scope: Construct, federation: Federation, home: Node, site: Node) -> None:
         """Let the site's CloudFormation accept a peering of the site's account into this VPC, and nothing else.

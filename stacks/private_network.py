@@ -8,11 +8,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from infra.federation.derive import Node
-from stacks.permissions import Service, node_permissions, only_through
-
-HTTPS = 443
-#: Services that the node reaches over an interface endpoint. S3 goes through a gateway endpoint.
-INTERFACE_SERVICES: tuple[Service, ...] = ("ssm", "ssmmessages", "logs", "secretsmanager")
+from stacks.endpoints import HTTPS, add_connect_endpoint, add_service_endpoints
 
 
 class PrivateNetwork(Construct):
@@ -70,7 +66,8 @@ class PrivateNetwork(Construct):
             group_set=[self.node_group.attr_group_id],
             description=f"The fixed address of {node.id}; the node comes and goes, the address stays",
         )
-        self._endpoints(node, bucket_arn)
+        add_service_endpoints(self, node, bucket_arn=bucket_arn)
+        self.connect_endpoint = add_connect_endpoint(self, node)
 
     def _node_group(
         self, node: Node, s3_prefix_list: str, egress: Sequence[ec2.CfnSecurityGroup.EgressProperty]
@@ -92,56 +89,3 @@ class PrivateNetwork(Construct):
                 ),
             ],
         )
-
-    def _endpoints(self, node: Node, bucket_arn: str) -> None:
-        permissions = node_permissions(node, bucket_arn)
-        group = ec2.CfnSecurityGroup(
-            self,
-            "EndpointSecurityGroup",
-            vpc_id=self.vpc.ref,
-            group_description=f"The endpoints of {node.id}",
-            security_group_ingress=[
-                ec2.CfnSecurityGroup.IngressProperty(
-                    ip_protocol="tcp",
-                    from_port=HTTPS,
-                    to_port=HTTPS,
-                    source_security_group_id=self.node_group.attr_group_id,
-                    description="The node",
-                )
-            ],
-            # An endpoint never dials. A group without an egress rule gets one to anywhere; this one leads nowhere.
-            security_group_egress=[
-                ec2.CfnSecurityGroup.EgressProperty(ip_protocol="-1", cidr_ip="127.0.0.1/32", description="Nowhere")
-            ],
-        )
-        ec2.CfnSecurityGroupEgress(
-            self,
-            "NodeToEndpoints",
-            group_id=self.node_group.attr_group_id,
-            ip_protocol="tcp",
-            from_port=HTTPS,
-            to_port=HTTPS,
-            destination_security_group_id=group.attr_group_id,
-            description="Own VPC endpoints",
-        )
-        ec2.CfnVPCEndpoint(
-            self,
-            "S3Endpoint",
-            vpc_id=self.vpc.ref,
-            vpc_endpoint_type="Gateway",
-            service_name=f"com.amazonaws.{node.region}.s3",
-            route_table_ids=[self.route_table.ref],
-            policy_document=only_through(node, permissions["s3"]),
-        )
-        for service in INTERFACE_SERVICES:
-            ec2.CfnVPCEndpoint(
-                self,
-                f"{service.capitalize()}Endpoint",
-                vpc_id=self.vpc.ref,
-                vpc_endpoint_type="Interface",
-                service_name=f"com.amazonaws.{node.region}.{service}",
-                subnet_ids=[self.subnet.ref],
-                security_group_ids=[group.attr_group_id],
-                private_dns_enabled=True,
-                policy_document=only_through(node, permissions[service]),
-            )

@@ -77,6 +77,11 @@ class SiteNetwork(FederateStack):
             description="Hand over to the hub: parameter SiteSecurityGroupId",
         )
         self.tell("NodeInterfaceId", self.network.node_interface.ref, description="The node's fixed address")
+        self.tell(
+            "ConnectEndpointId",
+            self.network.connect_endpoint.ref,
+            description="The EC2 Instance Connect Endpoint: an operator's way to the node's SSH",
+        )
 
     def _peering(self, federation: Federation, home: Node, hub: Node, hub_network: str) -> ec2.CfnVPCPeeringConnection:
         other_account = hub.account != home.account

@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.deployment.audit.mark import Found, Mark, tags_of
 
-_GOING = ("deleting", "shutting-down")
+_GOING = ("deleting", "delete-in-progress", "shutting-down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,15 @@ _KINDS = (
         "vpc-endpoint",
         state=("State",),
         gone=("deleted",),
+    ),
+    _Kind(
+        "Instance Connect endpoint",
+        "describe_instance_connect_endpoints",
+        ("InstanceConnectEndpoints",),
+        "InstanceConnectEndpointId",
+        "instance-connect-endpoint",
+        state=("State",),
+        gone=("delete-complete",),
     ),
     _Kind(
         "peering",

@@ -97,6 +97,12 @@ def stack(account: Account) -> None:
     account.client("cloudformation").create_stack(StackName="fed-SiteNode-gone", TemplateBody=json.dumps(body))
 
 
+def connect_endpoint(account: Account) -> None:
+    ec2 = account.client("ec2")
+    subnet = ec2.create_subnet(VpcId=vpc(account, ANOTHERS), CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    ec2.create_instance_connect_endpoint(SubnetId=subnet, TagSpecifications=tags("instance-connect-endpoint", OURS))
+
+
 PLANTED: dict[str, Callable[[Account], Any]] = {
     "VPC": lambda account: vpc(account, OURS),
     "subnet": lambda account: account.client("ec2").create_subnet(VpcId=vpc(account, OURS), CidrBlock="10.9.0.0/24"),
@@ -106,6 +112,7 @@ PLANTED: dict[str, Callable[[Account], Any]] = {
     "volume": lambda account: volume(account, OURS),
     "snapshot": snapshot,
     "instance": instance,
+    "Instance Connect endpoint": connect_endpoint,
     "elastic-ip": lambda account: account.client("ec2").allocate_address(
         Domain="vpc", TagSpecifications=tags("elastic-ip", OURS)
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
@@ -39,10 +40,19 @@ def _open_to_the_world(template: Template) -> bool:
 
 
 def _admits_ssh(template: Template) -> bool:
+    """Say whether any but the Instance Connect Endpoint's own group is let in to port 22."""
     return any(
-        rule["IpProtocol"] in ("-1", -1) or int(rule["FromPort"]) <= 22 <= int(rule["ToPort"])
+        (rule["IpProtocol"] in ("-1", -1) or int(rule["FromPort"]) <= 22 <= int(rule["ToPort"]))
+        and not _is_the_endpoints(rule)
         for rule in _rules(template, "Ingress")
     )
+
+
+def _is_the_endpoints(rule: Rule) -> bool:
+    source = {key: value for key, value in rule.items() if key.startswith(("Source", "Cidr"))}
+    ports = (rule.get("IpProtocol"), rule.get("FromPort"), rule.get("ToPort"))
+    connect = {"Fn::GetAtt": ["ConnectSecurityGroup", "GroupId"]}
+    return ports == ("tcp", 22, 22) and source == {"SourceSecurityGroupId": connect}
 
 
 def _public(template: Template) -> list[str]:
@@ -57,6 +67,16 @@ GUARDS: list[tuple[Callable[[Template], Any], str, Rule]] = [
     (_admits_ssh, "AWS::EC2::SecurityGroupIngress", {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}),
     (_admits_ssh, "AWS::EC2::SecurityGroupIngress", {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535}),
     (_admits_ssh, "AWS::EC2::SecurityGroupIngress", {"IpProtocol": "-1"}),
+    (
+        _admits_ssh,
+        "AWS::EC2::SecurityGroupIngress",
+        {
+            "IpProtocol": "tcp",
+            "FromPort": 22,
+            "ToPort": 22,
+            "SourceSecurityGroupId": {"Fn::GetAtt": ["EndpointSecurityGroup", "GroupId"]},
+        },
+    ),
     (_public, "AWS::EC2::InternetGateway", {}),
     (_public, "AWS::EC2::Subnet", {"MapPublicIpOnLaunch": True}),
 ]
@@ -99,11 +119,36 @@ def test_the_hubs_node_dials_nobody_but_its_endpoints_and_s3(example: Any, of_ty
     assert len(of_type(template, "AWS::EC2::SecurityGroupEgress")) == 1
 
 
-def test_nothing_is_admitted_to_a_sites_node(example: Any, of_type: Any) -> None:
+def test_nothing_but_ssh_from_its_own_connect_endpoint_is_admitted_to_a_sites_node(example: Any, of_type: Any) -> None:
     for site in ("hospital-a", "hospital-b"):
         template = example.templates[f"SiteNetwork-{site}"]
         assert "SecurityGroupIngress" not in template["Resources"]["NodeSecurityGroup"]["Properties"]
-        assert of_type(template, "AWS::EC2::SecurityGroupIngress") == {}
+        (admitted,) = of_type(template, "AWS::EC2::SecurityGroupIngress").values()
+        assert admitted["GroupId"] == {"Fn::GetAtt": ["NodeSecurityGroup", "GroupId"]}
+        assert _is_the_endpoints(admitted)
+
+
+@pytest.mark.parametrize("stack", ["HubNetwork", "SiteNetwork-hospital-a"])
+def test_the_connect_endpoint_dials_ssh_of_its_own_node_and_nothing_else(
+    example: Any, of_type: Any, stack: str
+) -> None:
+    template = example.templates[stack]
+    group = template["Resources"]["ConnectSecurityGroup"]["Properties"]
+    (dials,) = group["SecurityGroupEgress"]
+    assert dials["DestinationSecurityGroupId"] == {"Fn::GetAtt": ["NodeSecurityGroup", "GroupId"]}
+    assert (dials["IpProtocol"], dials["FromPort"], dials["ToPort"]) == ("tcp", 22, 22)
+    assert "SecurityGroupIngress" not in group
+    (endpoint,) = of_type(template, "AWS::EC2::InstanceConnectEndpoint").values()
+    assert endpoint["SecurityGroupIds"] == [{"Fn::GetAtt": ["ConnectSecurityGroup", "GroupId"]}]
+    assert endpoint["SubnetId"] == {"Ref": "Subnet"}
+    assert endpoint["PreserveClientIp"] is False
+    assert template["Outputs"]["ConnectEndpointId"]["Value"] == {"Ref": "ConnectEndpoint"}
+
+
+def test_groups_name_each_other_one_way_only_so_that_they_can_be_made(example: Any, of_type: Any) -> None:
+    groups = of_type(example.templates["HubNetwork"], "AWS::EC2::SecurityGroup")
+    named = {name: set(re.findall(r'"Fn::GetAtt": \["(\w+)"', json.dumps(group))) for name, group in groups.items()}
+    assert named["NodeSecurityGroup"].isdisjoint(groups)
 
 
 def test_endpoints_admit_https_of_the_own_node_and_dial_nowhere(example: Any) -> None:

@@ -47,7 +47,7 @@ def test_every_parameter_has_a_source_and_every_source_is_an_output(example: Any
 
 
 def test_outputs_are_the_contract_between_accounts(example: Any) -> None:
-    network = {"VpcId", "NodeSecurityGroupId", "NodeInterfaceId"}
+    network = {"VpcId", "NodeSecurityGroupId", "NodeInterfaceId", "ConnectEndpointId"}
     expected = {
         "HubStorage": {"BucketName", "StateVolumeId"},
         "HubNetwork": network,
