@@ -13,7 +13,18 @@ from werkzeug.wrappers import Response
 
 _TOKEN_INVALID = "The security token included in the request is invalid."  # noqa: S105 - a message
 #: Services that speak JSON.
-_JSON = {"ssm", "logs", "secretsmanager", "kms", "dynamodb", "monitoring", "tagging", "ecr"}
+_JSON = {
+    "ssm",
+    "logs",
+    "secretsmanager",
+    "kms",
+    "dynamodb",
+    "monitoring",
+    "tagging",
+    "ecr",
+    "ec2-instance-connect",
+    "ssmmessages",
+}
 
 
 def unknown_key(service: str, access_key: str) -> Response:

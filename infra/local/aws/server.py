@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
-from infra.local.aws import refusals, seeds
+from infra.local.aws import agent_gate, refusals, seeds
 from infra.local.aws.accounts import Accounts
 from infra.local.aws.changes import Changes
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HEALTH, ACCOUNTS = "/_federate/health", "/_federate/accounts"
 #: Followed by the id of an access key: whose it is. The twin asks, on behalf of its VPC endpoints.
 KEYS = "/_federate/keys/"
+#: Where who plays an instance's metadata service asks for the keys of EC2 Instance Connect: ``?instance=i-…&user=…``.
+SSH_KEYS = "/_federate/ssh-keys"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -39,7 +41,7 @@ class LoopbackAws:
         # moto reads its settings when it is imported, so it is imported here and not above.
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        from infra.local.aws import repairs
+        from infra.local.aws import additions, repairs
         from infra.local.aws.cfn.api import Api
         from infra.local.aws.cfn.engine import Engine
         from infra.local.aws.cfn.wire import Wire
@@ -47,6 +49,7 @@ class LoopbackAws:
         from infra.local.aws.resources import handlers
 
         repairs.apply(self.accounts)
+        additions.apply()
         seeds.seed_parameters()
         seeds.own_image(next(iter(self.accounts)))
         self._services = Changes(DomainDispatcherApplication(create_backend_app))
@@ -56,7 +59,7 @@ class LoopbackAws:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         """Answer one request."""
         path = environ.get("PATH_INFO", "")
-        if path.startswith("/_federate/"):
+        if path.startswith("/_federate/") and not path.startswith(agent_gate.PREFIX):
             return self._own(Request(environ), path)(environ, start_response)
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(_presigned(environ))
         if scope is None:
@@ -65,6 +68,8 @@ class LoopbackAws:
         account = self.accounts.of_key(key)
         if account is None:
             return refusals.unknown_key(service, key)(environ, start_response)
+        if path.startswith(agent_gate.PREFIX):
+            return agent_gate.answer(Request(environ), account, region)(environ, start_response)
         if service == "cloudformation":
             return self._cloudformation.answer(Request(environ), account, region)(environ, start_response)
         return self._services(environ, start_response)
@@ -74,6 +79,8 @@ class LoopbackAws:
             return self._owner(path.removeprefix(KEYS))
         if path == ACCOUNTS and request.method == "POST":
             self.accounts.add(request.get_json()["accounts"])
+        elif path == SSH_KEYS:
+            return self._ssh_keys(request)
         elif path != HEALTH:
             return Response("", status=404)
         state = {"pid": os.getpid(), "accounts": list(self.accounts), "changes": self._services.count}
@@ -85,6 +92,12 @@ class LoopbackAws:
             return Response("", status=404)
         owner = {"account": account, "arn": self.accounts.principal_of(access_key)}
         return Response(json.dumps(owner), content_type="application/json")
+
+    def _ssh_keys(self, request: Request) -> Response:
+        from infra.local.aws.additions.ssh_keys_api import KEYS as SENT
+
+        found = SENT.of(request.args.get("instance", ""), request.args.get("user", ""))
+        return Response(json.dumps(found), content_type="application/json")
 
 
 def _presigned(environ: WSGIEnvironment) -> str:

@@ -1,4 +1,4 @@
-"""``AWS::EC2::VPCEndpoint``, gateway and interface."""
+"""``AWS::EC2::VPCEndpoint``, gateway and interface, and ``AWS::EC2::InstanceConnectEndpoint``."""
 
 from __future__ import annotations
 
@@ -64,4 +64,35 @@ class VpcEndpoint(Handler):
         call.service("ec2").delete_vpc_endpoints(VpcEndpointIds=[physical_id])
 
 
-HANDLERS = (VpcEndpoint(),)
+class InstanceConnectEndpoint(Handler):
+    """An EC2 Instance Connect Endpoint. Nothing of it can be changed, so a change makes another."""
+
+    type = "AWS::EC2::InstanceConnectEndpoint"
+    schema = Schema(
+        create_only=names("SubnetId SecurityGroupIds PreserveClientIp ClientToken"),
+        required=names("SubnetId"),
+        tags="list",
+    )
+
+    def create(self, call: Call, properties: Properties) -> Made:
+        """Make the endpoint, with its interface."""
+        asked: dict[str, object] = pick(properties, "SubnetId", "SecurityGroupIds", "ClientToken")
+        if "PreserveClientIp" in properties:
+            asked["PreserveClientIp"] = boolean(properties["PreserveClientIp"])
+        made = call.service("ec2").create_instance_connect_endpoint(**asked)["InstanceConnectEndpoint"]
+        endpoint = made["InstanceConnectEndpointId"]
+        call.begun(endpoint)
+        tag(call, endpoint, properties)
+        return Made(endpoint, {"Id": endpoint})
+
+    def update(self, call: Call, physical_id: str, old: Properties, new: Properties) -> Attributes:
+        """Change the tags."""
+        tag(call, physical_id, new, old)
+        return {}
+
+    def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
+        """Delete the endpoint with its interface."""
+        call.service("ec2").delete_instance_connect_endpoint(InstanceConnectEndpointId=physical_id)
+
+
+HANDLERS = (VpcEndpoint(), InstanceConnectEndpoint())
