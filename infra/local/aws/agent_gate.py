@@ -24,8 +24,9 @@ def answer(request: Request, account: str, region: str) -> Response:
     """Answer an agent.
 
     Args:
-        request: JSON, with ``instance``; for ``poll`` also ``wait`` (seconds); for ``report`` ``command``, ``outcome``,
-            ``exit_code``, ``stdout`` and ``stderr``; for ``register`` what is to be told of the agent.
+        request: JSON, with ``instance``. ``register`` has what is to be told of the agent besides; ``poll`` has ``wait``
+            (seconds); ``begin`` has ``command``; ``report`` has ``command``, ``outcome``, ``exit_code``, ``stdout`` and
+            ``stderr``.
         account: the one whose access key has signed the request.
         region: for which it was signed.
     """
@@ -58,6 +59,9 @@ def _act(here: RunCommand, action: str, instance: str, asked: dict[str, Any]) ->
         return {}
     if action == "poll":
         return here.poll(instance, min(max(float(asked.get("wait", 0)), 0.0), _LONGEST_WAIT_SECONDS))
+    if action == "begin":
+        here.begin(str(asked["command"]), instance)
+        return {}
     if action == "report":
         words = (str(asked.get("stdout", "")), str(asked.get("stderr", "")))
         here.report(str(asked["command"]), instance, str(asked["outcome"]), int(asked["exit_code"]), *words)

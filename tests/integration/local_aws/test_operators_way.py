@@ -164,6 +164,7 @@ def test_an_agent_runs_a_command_and_the_account_sees_what_came_of_it(account: A
     assert ssm.get_command_invocation(CommandId=command, InstanceId=instance)["Status"] == "Pending"
     _, due = agent(account.id, "poll", instance=instance)
     assert [one["script"] for one in due["run"]] == ["echo hello"]
+    assert agent(account.id, "begin", instance=instance, command=command)[0] == 200
     assert ssm.get_command_invocation(CommandId=command, InstanceId=instance)["Status"] == "InProgress"
     report = {"command": command, "outcome": "done", "exit_code": 0, "stdout": "hello\n"}
     assert agent(account.id, "report", instance=instance, **report)[0] == 200
@@ -189,7 +190,7 @@ def test_an_agent_that_waits_is_woken_by_a_command(account: Any, instance: str, 
 def test_a_running_command_is_cancelled_through_its_agent(account: Any, instance: str, agent: Any) -> None:
     agent(account.id, "register", instance=instance)
     command = send(account, instance, "sleep 100")
-    agent(account.id, "poll", instance=instance)
+    agent(account.id, "begin", instance=instance, command=command)
     ssm = account.client("ssm")
     ssm.cancel_command(CommandId=command)
     assert agent(account.id, "poll", instance=instance)[1]["cancel"] == [command]

@@ -34,6 +34,14 @@ def send(here: RunCommand, *lines: str, **more: Any) -> str:
     return here.send([NODE], DOCUMENT, {"commands": lines or ("true",), **more.pop("parameters", {})}, **more).id
 
 
+def take(here: RunCommand) -> list[str]:
+    """Begin what is due, as an agent does, and return which commands it was."""
+    commands = [one["command"] for one in here.poll(NODE)["run"]]
+    for command in commands:
+        here.begin(command, NODE)
+    return commands
+
+
 def status(here: RunCommand, command: str) -> tuple[str, str, int]:
     _, found = here.invocation(command, NODE)
     return found.status, found.details, found.exit_code
@@ -43,21 +51,33 @@ def test_a_command_is_pending_then_in_progress_then_what_its_script_came_to(here
     command = send(here, "cd /", "ls")
     assert status(here, command) == ("Pending", "Pending", -1)
     assert here.poll(NODE)["run"] == [{"command": command, "script": "cd /\nls", "folder": "", "timeout": 3600}]
+    here.begin(command, NODE)
     assert status(here, command) == ("InProgress", "InProgress", -1)
     here.report(command, NODE, "done", 3, "out", "err")
     assert status(here, command) == ("Failed", "Failed", 3)
     assert here.commands(command)[0].status == "Failed"
 
 
-def test_a_command_is_given_to_its_agent_once(here: RunCommand) -> None:
-    send(here)
-    assert len(here.poll(NODE)["run"]) == 1
+def test_a_command_whose_agent_died_before_it_began_is_given_again_and_begun_once(here: RunCommand) -> None:
+    command = send(here)
+    assert [one["command"] for one in here.poll(NODE)["run"]] == [command]
+    assert take(here) == [command]
+    with pytest.raises(Refused, match="InProgress"):
+        here.begin(command, NODE)
     assert here.poll(NODE) == {"run": [], "cancel": []}
+
+
+def test_a_command_that_was_cancelled_meanwhile_is_not_begun(here: RunCommand) -> None:
+    command = send(here)
+    here.poll(NODE)
+    here.cancel(command)
+    with pytest.raises(Refused, match="Cancelled"):
+        here.begin(command, NODE)
 
 
 def test_an_output_is_cut_where_aws_cuts_it(here: RunCommand) -> None:
     command = send(here)
-    here.poll(NODE)
+    take(here)
     here.report(command, NODE, "done", 0, "x" * (OUTPUT_CHARACTERS + 1), "")
     assert len(here.invocation(command, NODE)[1].stdout) == OUTPUT_CHARACTERS
 
@@ -73,7 +93,7 @@ def test_what_no_agent_fetches_in_time_times_out(here: RunCommand, clock: Clock)
 
 def test_what_an_agent_that_is_gone_never_reports_times_out(here: RunCommand, clock: Clock) -> None:
     command = send(here, parameters={"executionTimeout": ["10"]})
-    here.poll(NODE)
+    take(here)
     clock.now += 20
     assert status(here, command)[0] == "InProgress"
     clock.now += 21
@@ -86,7 +106,7 @@ def test_a_pending_command_is_cancelled_at_once_and_a_running_one_by_its_agent(h
     waiting, running = send(here), send(here)
     here.cancel(waiting)
     assert status(here, waiting)[0] == "Cancelled"
-    assert [one["command"] for one in here.poll(NODE)["run"]] == [running]
+    assert take(here) == [running]
     here.cancel(running)
     assert status(here, running)[0] == "Cancelling"
     assert here.poll(NODE)["cancel"] == [running]

@@ -1,6 +1,6 @@
 """Systems Manager Run Command for one account and Region: from the call to the agent that runs it, and back.
 
-A command is Pending until an agent fetches it, then InProgress, and ends as Success, Failed, TimedOut or Cancelled.
+A command is Pending until an agent begins it, then InProgress, and ends as Success, Failed, TimedOut or Cancelled.
 
 Source: SendCommand and GetCommandInvocation in the AWS Systems Manager API Reference; "Understanding command statuses"
 and "Run Command timeout values" in its User Guide.
@@ -101,7 +101,7 @@ class RunCommand:
         self._clock = clock
         self._agents: dict[str, Agent] = {}
         self._commands: dict[str, Command] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
 
     def register(self, instance: str, told: Mapping[str, str]) -> None:
         """Let an instance's agent be known.
@@ -226,8 +226,9 @@ class RunCommand:
             wait_seconds: for how long to wait for something to do.
 
         Returns:
-            ``{"run": [{"command", "script", "folder", "timeout"}], "cancel": [command]}``; a command is given once, and
-            named under ``cancel`` until the agent has reported its end.
+            ``{"run": [{"command", "script", "folder", "timeout"}], "cancel": [command]}``. A command is given until an
+            agent has begun it: an answer may reach an agent that has died meanwhile. Under ``cancel`` it is named until
+            the agent has reported its end.
 
         Raises:
             Refused: the agent has not registered.
@@ -252,7 +253,6 @@ class RunCommand:
             if invocation is None:
                 continue
             if invocation.status == PENDING:
-                invocation.status, invocation.details, invocation.began_at = IN_PROGRESS, IN_PROGRESS, self._clock()
                 folder = next(iter(command.parameters.get("workingDirectory", ())), "")
                 script = "\n".join(command.parameters["commands"])
                 timeout = command.execution_seconds
@@ -260,6 +260,18 @@ class RunCommand:
             elif invocation.status == CANCELLING:
                 cancel.append(command.id)
         return {"run": run, "cancel": cancel}
+
+    def begin(self, command: str, instance: str) -> None:
+        """Let an agent run a command that it was given; it must not run it otherwise.
+
+        Raises:
+            Refused: it was begun before, has ended meanwhile, or is not this instance's.
+        """
+        _, invocation = self.invocation(command, instance)
+        with self._changed:
+            if invocation.status != PENDING:
+                raise Refused("InvalidCommandId", f"{command} is {invocation.status} on {instance}.")
+            invocation.status, invocation.details, invocation.began_at = IN_PROGRESS, IN_PROGRESS, self._clock()
 
     def report(self, command: str, instance: str, outcome: str, exit_code: int, stdout: str, stderr: str) -> None:
         """Take what came of a command; what has ended already stays as it is.
