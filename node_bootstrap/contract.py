@@ -25,6 +25,8 @@ ROTATE = "rotate"
 REVOKED = "revoked"
 STATE = "state"
 REQUEST = "csr"
+#: The public keys by which the node's SSH server is known, one a line as OpenSSH writes them: ``ssh-ed25519 AAAA…``.
+HOST_KEYS = "ssh-host-keys"
 
 # Objects in the node's own bucket.
 RUN_PREFIX = "run/"

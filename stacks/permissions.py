@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from infra.federation.derive import Node
+from node_bootstrap import contract
+
+#: What a node says of itself; all else in its parameters is for its account's operators to write.
+_PUBLISHED = (contract.STATE, contract.REQUEST, contract.HOST_KEYS)
 
 Statement = dict[str, Any]
 Service = Literal["s3", "ssm", "ssmmessages", "logs", "secretsmanager"]
@@ -78,7 +82,7 @@ def _parameters(node: Node) -> list[Statement]:
         allow(
             "ReadOwnParameters", ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"], [own, f"{own}/*"]
         ),
-        allow("PublishStateAndRequest", ["ssm:PutParameter"], [f"{own}/state", f"{own}/csr"]),
+        allow("PublishStateAndRequest", ["ssm:PutParameter"], [f"{own}/{name}" for name in _PUBLISHED]),
         allow("BeManaged", ["ssm:UpdateInstanceInformation"], [_instances(node)]),
     ]
 

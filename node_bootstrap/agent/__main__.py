@@ -12,6 +12,7 @@ from pathlib import Path
 
 from node_bootstrap.agent.account import Account, AccountError
 from node_bootstrap.agent.facts import Facts, FactsError
+from node_bootstrap.agent.host_keys import HostKeys
 from node_bootstrap.agent.logs import Shipper
 from node_bootstrap.agent.loop import Loop
 from node_bootstrap.user_data import FACTS_PATH
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--facts", type=Path, default=Path(FACTS_PATH), metavar="FILE", help="what user data wrote")
     made.add_argument("--root", type=Path, required=True, metavar="DIR", help="code, run files, data and output")
     made.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state volume: keys, checkpoints")
+    made.add_argument("--host-key", type=Path, metavar="FILE", help="public key of the SSH server, to be published")
     made.add_argument("--poll", type=float, default=2.0, metavar="SECONDS", help="between two looks (default 2)")
     return made
 
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     shipper.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logging.getLogger("node_bootstrap").addHandler(shipper)
     try:
-        _run(loop, shipper, stop, options.poll)
+        _run(loop, HostKeys(options.host_key, account.publish), shipper, stop, options.poll)
         return 0
     except Exception:
         _log.exception("the agent itself failed")  # it is started again; why, must not be lost
@@ -65,11 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
             shipper.ship()
 
 
-def _run(loop: Loop, shipper: Shipper, stop: threading.Event, poll: float) -> None:
+def _run(loop: Loop, host_keys: HostKeys, shipper: Shipper, stop: threading.Event, poll: float) -> None:
     """Step until told to stop; an account that does not answer is asked again, ever more seldom."""
     pause = poll
     while not stop.is_set():
         try:
+            host_keys.step()
             loop.step()
             shipper.ship()
             pause = poll

@@ -51,7 +51,7 @@ class Account:
         return {item["Name"].removeprefix(prefix): item["Value"] for page in pages for item in page["Parameters"]}
 
     def publish(self, name: str, value: str) -> None:
-        """Set one of the two parameters that are the node's to set: its state, its signing request."""
+        """Set one of the parameters that are the node's to set: its state, its signing request, its host keys."""
         self._parameters.put_parameter(
             Name=f"{self._facts.parameter_prefix}/{name}", Value=value, Type="String", Overwrite=True
         )

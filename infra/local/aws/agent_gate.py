@@ -24,9 +24,9 @@ def answer(request: Request, account: str, region: str) -> Response:
     """Answer an agent.
 
     Args:
-        request: JSON, with ``instance``. ``register`` has what is to be told of the agent besides; ``poll`` has ``wait``
-            (seconds); ``begin`` has ``command``; ``report`` has ``command``, ``outcome``, ``exit_code``, ``stdout`` and
-            ``stderr``.
+        request: JSON, with ``instance``. ``register`` has what is to be told of the agent besides, ``poll`` has
+            ``wait`` (seconds), ``begin`` has ``command``, and ``report`` has ``command``, ``outcome``, ``exit_code``,
+            ``stdout`` and ``stderr``.
         account: the one whose access key has signed the request.
         region: for which it was signed.
     """

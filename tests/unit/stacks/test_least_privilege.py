@@ -108,14 +108,14 @@ def test_a_node_reads_what_it_is_given_and_writes_only_results(example: Any, sta
     assert set(by_action["s3:ListBucket"]["Condition"]["StringLike"]["s3:prefix"]) == readable
 
 
-def test_a_node_writes_two_parameters_and_reads_its_own(example: Any) -> None:
+def test_a_node_writes_three_parameters_and_reads_its_own(example: Any) -> None:
     policies = {
         p["PolicyName"]: p["PolicyDocument"]["Statement"]
         for p in _role(example.templates["SiteNode-hospital-a"])["Policies"]
     }
     by_action = {action: set(s["Resource"]) for s in policies["ssm"] for action in s["Action"]}
     own = "arn:aws:ssm:us-east-1:111111111111:parameter/federate/eicu/hospital-a"
-    assert by_action["ssm:PutParameter"] == {f"{own}/state", f"{own}/csr"}
+    assert by_action["ssm:PutParameter"] == {f"{own}/state", f"{own}/csr", f"{own}/ssh-host-keys"}
     assert by_action["ssm:GetParameter"] == {own, f"{own}/*"}
     assert "ssm:DeleteParameter" not in by_action
 
