@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs destroy \
+.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin faults fuzz constraints clean
 
@@ -86,6 +86,10 @@ stop: $(READY) ## Stop all nodes
 
 logs: $(READY) ## The nodes' logs
 	$(FEDERATE) logs $(ARGS)
+
+ssh: $(READY) ## A shell on a node (NODE=hospital-a)
+	@[ -n "$(NODE)" ] || { echo >&2 "Which node? make ssh NODE=hospital-a"; exit 2; }
+	$(FEDERATE) ssh $(NODE) $(ARGS)
 
 destroy: $(READY) ## Delete what deploy made, and prove that nothing is left
 	$(FEDERATE) destroy $(ARGS)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnection
 
 from infra.errors import FederateError, Problem
@@ -24,6 +24,9 @@ class Accounts(Protocol):
 
     def client(self, service: str, *, profile: str, region: str) -> Any:
         """Return a boto3 client."""
+
+    def credentials(self, *, profile: str) -> Any:
+        """Return botocore's credentials as they are now, for what boto3 has no call for."""
 
 
 class AwsAccounts:
@@ -43,6 +46,20 @@ class AwsAccounts:
                 self._sessions[profile] = session
                 self._clients[key] = session.client(service, region_name=region, config=_CONFIG)
             return self._clients[key]
+
+    def credentials(self, *, profile: str) -> Any:
+        """Return the credentials that a client of this profile signs with.
+
+        Raises:
+            NoCredentialsError: the profile has none.
+        """
+        with self._lock:
+            session = self._sessions.get(profile) or boto3.Session(profile_name=profile)
+            self._sessions[profile] = session
+            found = session.get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        return found.get_frozen_credentials()
 
 
 class AwsRefused(FederateError):

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer._click.exceptions import ClickException
 
-from infra.cli import audit, check, demo, deploy, identity, local, nodes, results, status, supplying
+from infra.cli import audit, check, demo, deploy, identity, local, nodes, reach, results, status, supplying
 from infra.cli.context import Aws, Context
 from infra.errors import FederateError, InvalidFederation
 from infra.local.home import home
@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Cross-silo federated learning on AWS: N hospitals and one aggregator, an account each.",
     epilog="Example: federate --aws loopback deploy",
 )
-for group in (audit, check, deploy, nodes, status, supplying, results, identity, local, demo):
+for group in (audit, check, deploy, nodes, reach, status, supplying, results, identity, local, demo):
     group.register(app)
 
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(given, standalone_mode=False)
-        if code == _STOPPED:  # Typer makes this of Ctrl-C
+        if code == _STOPPED and not isinstance(code, reach.RemoteExit):  # Typer makes this of Ctrl-C
             raise KeyboardInterrupt
     except ClickException as error:
         if "--json" in given:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -122,7 +122,19 @@ class Remote:
         Raises:
             NotDeployed: there is none yet.
         """
-        kind = "HubStorage" if self.node.id == AGGREGATOR_ID else f"SiteStorage-{self.node.id}"
+        return self.stack_output("Storage", "BucketName")
+
+    def credentials(self) -> Any:
+        """Return the credentials of the node's account, for what boto3 has no call for."""
+        return self._accounts.credentials(profile=self.node.profile)
+
+    def stack_output(self, part: Literal["Storage", "Network", "Node"], output: str) -> str:
+        """Return what one of the node's stacks says of itself.
+
+        Raises:
+            NotDeployed: there is no such stack, or it was deployed by a version that had no such output.
+        """
+        kind = f"Hub{part}" if self.node.id == AGGREGATOR_ID else f"Site{part}-{self.node.id}"
         name = stack_name(self._federation, kind)
         outputs: list[dict[str, str]] = []
         try:
@@ -133,12 +145,13 @@ class Remote:
             if "does not exist" not in str(error):
                 raise
         found = {output["OutputKey"]: output["OutputValue"] for output in outputs}
-        if "BucketName" not in found:
+        if output not in found:
+            lacks = f"stack {name}" if not found else f"output {output} of the stack {name}"
             raise NotDeployed(
-                f"{self.node.id} is not deployed: account {self.node.account} has no stack {name}.",
+                f"{self.node.id} is not deployed: account {self.node.account} has no {lacks}.",
                 remedy=f"federate deploy --only {self.node.id}, or all: federate deploy.",
             )
-        return found["BucketName"]
+        return found[output]
 
     def refuse_unless_deployed(self) -> None:
         """Make sure that the node has its storage, so that nothing is written into an account without a federation.

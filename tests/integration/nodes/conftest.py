@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
@@ -23,6 +24,7 @@ from training_desk import TrainingDesk
 
 from infra.federation.derive import stack_name
 from infra.federation.model import Federation
+from infra.local.aws.accounts import SECRET, static_key
 from infra.local.aws.clients import InProcessClients
 from infra.local.aws.server import LoopbackAws
 from infra.nodes.release import Release
@@ -54,6 +56,9 @@ class Accounts:
 
     def client(self, service: str, *, profile: str, region: str = REGION) -> Any:
         return self.clients.client(service, self.by_profile[profile], region)
+
+    def credentials(self, *, profile: str) -> Credentials:
+        return Credentials(static_key(self.by_profile[profile]), SECRET)
 
     def watch(self) -> None:
         """Begin to note what is written."""
