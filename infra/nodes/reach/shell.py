@@ -74,7 +74,7 @@ def _terminal(channel: paramiko.Channel, *, is_shell: bool) -> Iterator[None]:
     channel.get_pty(os.environ.get("TERM", "xterm"), columns, lines)
     resized = signal.signal(signal.SIGWINCH, size)
     try:
-        tty.setraw(own)
+        tty.setraw(own, termios.TCSADRAIN)  # what was typed while the connection was made counts
         yield
     finally:
         signal.signal(signal.SIGWINCH, resized)
