@@ -94,9 +94,9 @@ class LoopbackAws:
         return Response(json.dumps(owner), content_type="application/json")
 
     def _ssh_keys(self, request: Request) -> Response:
-        from infra.local.aws.additions.ssh_keys_api import KEYS
+        from infra.local.aws.additions.ssh_keys_api import KEYS as SENT
 
-        found = KEYS.of(request.args.get("instance", ""), request.args.get("user", ""))
+        found = SENT.of(request.args.get("instance", ""), request.args.get("user", ""))
         return Response(json.dumps(found), content_type="application/json")
 
 
