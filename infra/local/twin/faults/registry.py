@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,17 @@ class Faults:
             if not chosen.lasts:
                 return self._happen(chosen, node, values)
             return self._begin(chosen, node, values)
+
+    @contextlib.contextmanager
+    def during(self, kind: str, node: str, **parameters: str) -> Iterator[Fault]:
+        """Have a fault for as long as the block takes; for tests. As :meth:`add`, of a kind that lasts."""
+        added = self.add(kind, node, **parameters)
+        if not isinstance(added, Fault):
+            raise FaultRefused(f"{kind} is over when it is done; it cannot last.", remedy="Use add.")
+        try:
+            yield added
+        finally:
+            self.clear(added.id)
 
     def clear(self, which: str = "all", kinds: Collection[str] = ()) -> tuple[Fault, ...]:
         """Take faults back, the newest first.

@@ -63,6 +63,15 @@ def test_what_is_neither_fault_nor_node_is_not_cleared(faults):
     assert len(faults.list()) == 1
 
 
+def test_a_test_has_a_fault_for_as_long_as_a_block_takes(faults, links):
+    with pytest.raises(ZeroDivisionError), faults.during("slow", "hospital-a", latency="80ms"):
+        during = dict(links.states)
+        raise ZeroDivisionError
+
+    assert during == {"pcx-hospital-a": Emulated(80)}
+    assert links.states == {"pcx-hospital-a": HEALTHY}
+
+
 def test_ids_are_not_used_again(faults):
     faults.clear(faults.add("cut", "hospital-a").id)
 
