@@ -90,16 +90,19 @@ def linked() -> Iterator[tuple[Links, Cable]]:
         _ip("netns", "add", name)
     _ip("-n", "wan", "link", "add", cable.bridge, "type", "bridge")
     _ip("-n", "wan", "link", "set", cable.bridge, "up")
-    for name, address, end in (("left", LEFT, cable.near), ("right", RIGHT, cable.far)):
-        _ip("-n", "wan", "link", "add", end, "type", "veth", "peer", "name", "px0", "netns", name)
-        _ip("-n", "wan", "link", "set", end, "master", cable.bridge, "up")
-        _ip("-n", name, "addr", "add", f"{address}/24", "dev", "px0")
-        _ip("-n", name, "link", "set", "px0", "up")
-        _ip("-n", name, "link", "set", "lo", "up")
+    _plug("left", LEFT, cable.near)
+    _plug("right", RIGHT, cable.far)
     try:
         yield links, cable
     finally:
         links.close()
+
+
+def _plug(name: str, address: str, end: str) -> None:
+    _ip("-n", "wan", "link", "add", end, "type", "veth", "peer", "name", "px0", "netns", name)
+    _ip("-n", "wan", "link", "set", end, "master", Cable.bridge, "up")
+    _ip("-n", name, "addr", "add", f"{address}/24", "dev", "px0")
+    _ip("-n", name, "link", "set", "px0", "up")
 
 
 def socket_in(namespace: str, kind: socket.SocketKind) -> socket.socket:
@@ -316,6 +319,26 @@ def emulator_killed() -> dict[str, int]:
         return found
 
 
+def made_anew() -> dict[str, int]:
+    """Delete one end of a shaped link, make it anew and shape it again."""
+    with linked() as (links, cable):
+        Echo()
+        links.shape(cable, Emulated(latency_ms=4))
+        found = {"before": len(round_trips_ms(3))}
+        _ip("-n", "wan", "link", "set", cable.near, "down")
+        _ip("-n", "wan", "link", "set", cable.near, "up")
+        found["down and up"] = len(round_trips_ms(3))
+        _ip("-n", "wan", "link", "del", cable.near)
+        deadline = time.monotonic() + 10
+        while emulators() and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+        found["emulators"] = len(emulators())
+        _plug("left", LEFT, cable.near)
+        links.shape(cable, Emulated(latency_ms=4))
+        found["anew"] = len(round_trips_ms(3))
+        return found
+
+
 def keeper_killed() -> dict[str, int]:
     """Kill who shaped the link; return how many emulators there were, and how many are left within 10 s."""
     child = os.fork()
@@ -365,6 +388,7 @@ SCENARIOS: dict[str, Any] = {
         changed_on_the_way,
         jittered,
         emulator_killed,
+        made_anew,
         keeper_killed,
     )
 }
