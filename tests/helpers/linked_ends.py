@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,11 @@ CHECKOUT = Path(__file__).parents[2]
 sys.path[:0] = [str(CHECKOUT)]
 
 from infra.local.twin.network.conditions import Emulated  # noqa: E402
+from infra.local.twin.network.layout import Link  # noqa: E402
 from infra.local.twin.network.links import Links  # noqa: E402
 
 LEFT, RIGHT = "10.66.0.1", "10.66.0.2"
+CABLE = Link("pcx-0", "wan", "br0", "near0", "far0", ("left", "right"), ("left", "right"), "px0")
 #: What a packet of a bulk transfer carries of 1500 bytes: IP, TCP and timestamps take 52.
 PAYLOAD_SHARE = 1448 / 1500
 #: A transfer that is measured takes so long, or is so large; TCP finds its speed in the first third.
@@ -71,21 +72,10 @@ def impossible() -> str | None:
     return done.stderr.strip() or f"exit code {done.returncode}" if done.returncode else None
 
 
-@dataclass(frozen=True)
-class Cable:
-    """A link as :class:`infra.local.twin.network.links.Link` wants it."""
-
-    peering: str = "pcx-0"
-    namespace: str = "wan"
-    bridge: str = "br0"
-    near: str = "near0"
-    far: str = "far0"
-
-
 @contextlib.contextmanager
-def linked() -> Iterator[tuple[Links, Cable]]:
+def linked() -> Iterator[tuple[Links, Link]]:
     """Make the namespaces and a healthy link; afterwards no emulator is left."""
-    cable, links = Cable(), Links(seed=7)
+    cable, links = CABLE, Links(seed=7)
     for name in ("left", "right", cable.namespace):
         _ip("netns", "add", name)
     _ip("-n", "wan", "link", "add", cable.bridge, "type", "bridge")
@@ -100,7 +90,7 @@ def linked() -> Iterator[tuple[Links, Cable]]:
 
 def _plug(name: str, address: str, end: str) -> None:
     _ip("-n", "wan", "link", "add", end, "type", "veth", "peer", "name", "px0", "netns", name)
-    _ip("-n", "wan", "link", "set", end, "master", Cable.bridge, "up")
+    _ip("-n", "wan", "link", "set", end, "master", CABLE.bridge, "up")
     _ip("-n", name, "addr", "add", f"{address}/24", "dev", "px0")
     _ip("-n", name, "link", "set", "px0", "up")
 
