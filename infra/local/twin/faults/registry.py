@@ -75,9 +75,9 @@ class Faults:
         with self._lock:
             chosen = self._kind(kind)
             self._refuse_unknown(node)
-            values = chosen.check(self._ground, node, _read(chosen, parameters))
             if chosen.needs_power and self._find(node, ("power-off",)):
                 raise FaultRefused(f"{node} is powered off.", remedy=f"federate local fault power-on {node}")
+            values = chosen.check(self._ground, node, _read(chosen, parameters))
             if not chosen.lasts:
                 return self._happen(chosen, node, values)
             return self._begin(chosen, node, values)
