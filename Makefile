@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
 	reachability \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
-	bench-twin faults fuzz constraints clean
+	bench-twin fault faults fuzz constraints clean
 
 PYTHON ?= python3
 CDK_VERSION := 2.1148.1
@@ -103,6 +103,9 @@ local-up: $(READY) ## Start AWS on loopback and the twin
 
 local-down: $(READY) ## End them, with all that is deployed into them
 	$(BIN)/federate local down
+
+fault: $(READY) ## Harm the twin, or take it back: make fault ARGS="slow hospital-a --latency 80ms"
+	$(BIN)/federate local fault $(ARGS)
 
 bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds bench-twin: bench-%: $(READY)
 	$(BIN)/python benchmarks/bench_$*.py $(ARGS)

@@ -202,7 +202,7 @@ def _cleared_in_words(cleared: Sequence[dict[str, Any]]) -> str:
 
 
 def _ask(operation: str, **arguments: Any) -> dict[str, Any]:
-    from infra.local.twin.control import ask  # type: ignore[import-not-found, unused-ignore]
+    from infra.local.twin.control import ask
 
     found: dict[str, Any] = ask(operation, **arguments)
     return found

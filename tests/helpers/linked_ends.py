@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,11 @@ CHECKOUT = Path(__file__).parents[2]
 sys.path[:0] = [str(CHECKOUT)]
 
 from infra.local.twin.network.conditions import Emulated  # noqa: E402
+from infra.local.twin.network.layout import Link  # noqa: E402
 from infra.local.twin.network.links import Links  # noqa: E402
 
 LEFT, RIGHT = "10.66.0.1", "10.66.0.2"
+CABLE = Link("pcx-0", "wan", "br0", "near0", "far0", ("left", "right"), ("left", "right"), "px0")
 #: What a packet of a bulk transfer carries of 1500 bytes: IP, TCP and timestamps take 52.
 PAYLOAD_SHARE = 1448 / 1500
 #: A transfer that is measured takes so long, or is so large; TCP finds its speed in the first third.
@@ -71,35 +72,27 @@ def impossible() -> str | None:
     return done.stderr.strip() or f"exit code {done.returncode}" if done.returncode else None
 
 
-@dataclass(frozen=True)
-class Cable:
-    """A link as :class:`infra.local.twin.network.links.Link` wants it."""
-
-    peering: str = "pcx-0"
-    namespace: str = "wan"
-    bridge: str = "br0"
-    near: str = "near0"
-    far: str = "far0"
-
-
 @contextlib.contextmanager
-def linked() -> Iterator[tuple[Links, Cable]]:
+def linked() -> Iterator[tuple[Links, Link]]:
     """Make the namespaces and a healthy link; afterwards no emulator is left."""
-    cable, links = Cable(), Links(seed=7)
+    cable, links = CABLE, Links(seed=7)
     for name in ("left", "right", cable.namespace):
         _ip("netns", "add", name)
     _ip("-n", "wan", "link", "add", cable.bridge, "type", "bridge")
     _ip("-n", "wan", "link", "set", cable.bridge, "up")
-    for name, address, end in (("left", LEFT, cable.near), ("right", RIGHT, cable.far)):
-        _ip("-n", "wan", "link", "add", end, "type", "veth", "peer", "name", "px0", "netns", name)
-        _ip("-n", "wan", "link", "set", end, "master", cable.bridge, "up")
-        _ip("-n", name, "addr", "add", f"{address}/24", "dev", "px0")
-        _ip("-n", name, "link", "set", "px0", "up")
-        _ip("-n", name, "link", "set", "lo", "up")
+    _plug("left", LEFT, cable.near)
+    _plug("right", RIGHT, cable.far)
     try:
         yield links, cable
     finally:
         links.close()
+
+
+def _plug(name: str, address: str, end: str) -> None:
+    _ip("-n", "wan", "link", "add", end, "type", "veth", "peer", "name", "px0", "netns", name)
+    _ip("-n", "wan", "link", "set", end, "master", CABLE.bridge, "up")
+    _ip("-n", name, "addr", "add", f"{address}/24", "dev", "px0")
+    _ip("-n", name, "link", "set", "px0", "up")
 
 
 def socket_in(namespace: str, kind: socket.SocketKind) -> socket.socket:
@@ -316,6 +309,26 @@ def emulator_killed() -> dict[str, int]:
         return found
 
 
+def made_anew() -> dict[str, int]:
+    """Delete one end of a shaped link, make it anew and shape it again."""
+    with linked() as (links, cable):
+        Echo()
+        links.shape(cable, Emulated(latency_ms=4))
+        found = {"before": len(round_trips_ms(3))}
+        _ip("-n", "wan", "link", "set", cable.near, "down")
+        _ip("-n", "wan", "link", "set", cable.near, "up")
+        found["down and up"] = len(round_trips_ms(3))
+        _ip("-n", "wan", "link", "del", cable.near)
+        deadline = time.monotonic() + 10
+        while emulators() and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+        found["emulators"] = len(emulators())
+        _plug("left", LEFT, cable.near)
+        links.shape(cable, Emulated(latency_ms=4))
+        found["anew"] = len(round_trips_ms(3))
+        return found
+
+
 def keeper_killed() -> dict[str, int]:
     """Kill who shaped the link; return how many emulators there were, and how many are left within 10 s."""
     child = os.fork()
@@ -365,6 +378,7 @@ SCENARIOS: dict[str, Any] = {
         changed_on_the_way,
         jittered,
         emulator_killed,
+        made_anew,
         keeper_killed,
     )
 }

@@ -80,5 +80,9 @@ def test_without_its_emulator_a_link_is_cut_until_it_is_shaped_anew():
     assert alone("emulator_killed") == {"before": 3, "dead": 0, "shaped anew": 3}
 
 
+def test_the_emulator_of_a_deleted_link_ends_and_one_that_was_down_goes_on():
+    assert alone("made_anew") == {"before": 3, "down and up": 3, "emulators": 0, "anew": 3}
+
+
 def test_when_the_keeper_is_killed_its_emulators_end():
     assert alone("keeper_killed") == {"before": 1, "after": 0}

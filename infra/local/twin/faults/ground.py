@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from infra.local.twin.network.conditions import Emulated
-from infra.local.twin.network.links import Link
+from infra.local.twin.network.layout import Link
 
 ProcessName = Literal["application", "agent"]
 PROCESS_NAMES: tuple[ProcessName, ...] = ("application", "agent")

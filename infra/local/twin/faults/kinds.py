@@ -62,6 +62,11 @@ class Kind(ABC):
         del parameters
         return ""
 
+    def is_over(self, fault: Fault) -> bool:
+        """Say whether it has gone by itself."""
+        del fault
+        return False
+
     @abstractmethod
     def apply(self, scene: Scene, fault: Fault) -> dict[str, Any]:
         """Bring it about; may be called again. Return what is needed to take it back."""

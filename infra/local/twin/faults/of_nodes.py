@@ -75,6 +75,10 @@ class _Freeze(Kind):
                     stopped[pid] = began
         return {"stopped": [[pid, began] for pid, began in stopped.items()]}
 
+    def is_over(self, fault: Fault) -> bool:
+        stopped = fault.details.get("stopped", [])
+        return not any(process.is_running(pid, began) for pid, began in stopped)
+
     def revert(self, scene: Scene, fault: Fault) -> None:
         for pid, began in reversed(fault.details.get("stopped", [])):
             if process.is_running(pid, began):

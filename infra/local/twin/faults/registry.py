@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from infra.local.twin.faults.errors import FaultRefused, NotReverted
 from infra.local.twin.faults.fault import Event, Fault, now
 from infra.local.twin.faults.ground import Ground, Shaper
 from infra.local.twin.faults.kinds import Kind, Scene
-from infra.local.twin.faults.of_links import LINK_KINDS
+from infra.local.twin.faults.of_links import LINK_KINDS, settle
 from infra.local.twin.faults.of_machines import MACHINE_KINDS
 from infra.local.twin.faults.of_network import NETWORK_KINDS
 from infra.local.twin.faults.of_nodes import NODE_KINDS
@@ -74,12 +75,23 @@ class Faults:
         with self._lock:
             chosen = self._kind(kind)
             self._refuse_unknown(node)
-            values = chosen.check(self._ground, node, _read(chosen, parameters))
             if chosen.needs_power and self._find(node, ("power-off",)):
                 raise FaultRefused(f"{node} is powered off.", remedy=f"federate local fault power-on {node}")
+            values = chosen.check(self._ground, node, _read(chosen, parameters))
             if not chosen.lasts:
                 return self._happen(chosen, node, values)
             return self._begin(chosen, node, values)
+
+    @contextlib.contextmanager
+    def during(self, kind: str, node: str, **parameters: str) -> Iterator[Fault]:
+        """Have a fault for as long as the block takes; for tests. As :meth:`add`, of a kind that lasts."""
+        added = self.add(kind, node, **parameters)
+        if not isinstance(added, Fault):
+            raise FaultRefused(f"{kind} is over when it is done; it cannot last.", remedy="Use add.")
+        try:
+            yield added
+        finally:
+            self.clear(added.id)
 
     def clear(self, which: str = "all", kinds: Collection[str] = ()) -> tuple[Fault, ...]:
         """Take faults back, the newest first.
@@ -122,23 +134,33 @@ class Faults:
             return self.clear(node, UNDOING[verb])
 
     def resume(self) -> tuple[Fault, ...]:
-        """Put in force again what the file lists: after a keeper's start, or when links or nodes have come since.
+        """Put in force again what the file lists, after a keeper's start; its nodes must be known by then.
+
+        What is over by itself is forgotten, and an event says so: processes that were frozen have ended.
 
         Returns:
-            Those that cannot be any more, and are forgotten; an event tells why.
+            Those that could not be put in force; they stay listed, and an event tells why.
         """
         with self._lock:
-            forgotten = []
+            failed = []
             for fault in self._kept.faults:
+                kind = KINDS[fault.kind]
+                if kind.is_over(fault):
+                    self._keep(self._kept.lacking([fault.id]).noting(_event_of("over", fault, fault.text)))
+                    continue
                 try:
                     self._refuse_unknown(fault.node)
                     details = self._kind(fault.kind).apply(self._scene(), fault)
                     self._keep(self._kept.having(replace(fault, details=details)))
                 except (FederateError, OSError) as error:
-                    forgotten.append(fault)
-                    event = Event("forgotten", fault.node, {"id": fault.id, "kind": fault.kind}, now(), str(error))
-                    self._keep(self._kept.lacking([fault.id]).noting(event))
-            return tuple(forgotten)
+                    failed.append(fault)
+                    self._keep(self._kept.noting(_event_of("not in force", fault, str(error))))
+            return tuple(failed)
+
+    def settle_links(self) -> None:
+        """Have links that are new, or were made anew, be as the faults say; all other faults are let alone."""
+        with self._lock:
+            settle(self._scene(), [fault.node for fault in self._kept.faults])
 
     def _begin(self, kind: Kind, node: str, values: dict[str, Any]) -> Fault:
         before = self._kept
@@ -222,6 +244,10 @@ class Faults:
         if node not in there:
             allowed = ", ".join(there) or "none, no instance runs"
             raise FaultRefused(f"The twin has no node {node!r}.", remedy=f"Allowed: {allowed}.")
+
+
+def _event_of(what: str, fault: Fault, text: str) -> Event:
+    return Event(what, fault.node, {"id": fault.id, "kind": fault.kind}, now(), text)
 
 
 def recorded(file: Path) -> list[dict[str, Any]]:

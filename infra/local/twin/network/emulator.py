@@ -5,7 +5,8 @@ where the kernel has no netem, needs no module, and may do with frames what it l
 
 It says ``ready`` once it has its packet sockets. Each line on standard input is the conditions from then on
 (:meth:`Emulated.as_line`); the first one begins the traffic. Each is answered with a line of JSON: what has passed, was
-lost and was dropped so far, by direction. It ends when standard input does, that is, with whoever started it.
+lost and was dropped so far, by direction. It ends when standard input does, that is, with whoever started it, or when
+an interface is deleted.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _AT_ONCE = 64
 _INPUT = 0
 
 
+class Gone(Exception):
+    """An interface was deleted."""
+
+
 class Wire:
     """Two ends and a lane for each direction.
 
@@ -46,6 +51,7 @@ class Wire:
     def __init__(self, ends: tuple[socket.socket, socket.socket], names: tuple[str, str], seed: int) -> None:
         self._ends, self._names = ends, names
         self._lanes = (Lane(Emulated(), 2 * seed), Lane(Emulated(), 2 * seed + 1))
+        self._indexes = [socket.if_nametoindex(name) for name in names]
         self._is_open = False
 
     def set(self, conditions: Emulated) -> None:
@@ -74,18 +80,32 @@ class Wire:
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def take(self, index: int) -> None:
-        """Take what has come to an end."""
+        """Take what has come to an end.
+
+        Raises:
+            Gone: there is no such end any more.
+        """
         end, lane = self._ends[index], self._lanes[index]
         for _ in range(_AT_ONCE):
             try:
                 frame = end.recv(_LONGEST)
-            except OSError:  # nothing more, or the interface is down
+            except BlockingIOError:
+                return
+            except OSError:  # once, when the interface goes down, and when it is deleted
+                if not self._is_there(index):
+                    raise Gone(self._names[index]) from None
                 return
             lane.enter(frame, time.monotonic())
 
+    def _is_there(self, index: int) -> bool:
+        try:
+            return socket.if_nametoindex(self._names[index]) == self._indexes[index]
+        except OSError:
+            return False
+
 
 def main() -> int:
-    """Run the link until standard input ends."""
+    """Run the link until standard input ends, or an interface is deleted."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.twin.network.emulator", description=__doc__)
     parser.add_argument("near", help="one interface")
     parser.add_argument("far", help="the other")
@@ -94,6 +114,12 @@ def main() -> int:
     _be_prompt()
     ends = (_end(), _end())
     wire = Wire(ends, (given.near, given.far), given.seed)
+    with contextlib.suppress(Gone):
+        _carry(wire, ends)
+    return 0
+
+
+def _carry(wire: Wire, ends: tuple[socket.socket, socket.socket]) -> None:
     handles = [end.fileno() for end in ends]
     print("ready", flush=True)
     unread = b""
@@ -106,7 +132,7 @@ def main() -> int:
         if _INPUT in ready:
             came = os.read(_INPUT, 65536)
             if not came:
-                return 0
+                return
             *lines, unread = (unread + came).split(b"\n")
             for line in lines:
                 wire.set(Emulated.from_line(line.decode()))

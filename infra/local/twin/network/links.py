@@ -13,36 +13,20 @@ import select
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from infra.errors import FederateError
+from infra.local.twin.network import namespaces
 from infra.local.twin.network.conditions import Emulated
+from infra.local.twin.network.layout import Link
 
 _CHECKOUT = Path(__file__).parents[4]
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 
 
-class Link(Protocol):
-    """A peering's cable.
-
-    ``peering`` is its id; ``namespace`` is the one that holds ``bridge`` and the two ends ``near`` and ``far``.
-    """
-
-    @property
-    def peering(self) -> str: ...  # noqa: D102 - said above
-    @property
-    def namespace(self) -> str: ...  # noqa: D102
-    @property
-    def bridge(self) -> str: ...  # noqa: D102
-    @property
-    def near(self) -> str: ...  # noqa: D102
-    @property
-    def far(self) -> str: ...  # noqa: D102
-
-
 class LinkFailed(FederateError):
-    """A link could not be brought into its state."""
+    """A link's emulator does not work."""
 
     exit_code = 4
 
@@ -62,7 +46,8 @@ class Links:
         """Have a link work under conditions; if it does so already, they change and nothing on its way is lost.
 
         Raises:
-            LinkFailed: with the kernel's own words.
+            LinkFailed: the emulator does not work.
+            NetworkRefused: the kernel refuses it.
         """
         emulator = self._emulators.get(link.peering)
         if emulator is None or not emulator.is_alive:
@@ -79,8 +64,7 @@ class Links:
     def heal(self, link: Link) -> None:
         """Have a link carry everything again, at once; does nothing if it does."""
         self._stop(link)
-        for end in (link.near, link.far):
-            _ip(link.namespace, "link", "set", end, "master", link.bridge)
+        namespaces.ip([f"link set {end} master {link.bridge}" for end in (link.near, link.far)], link.namespace)
 
     def counts(self, link: Link) -> dict[str, list[int]]:
         """Return frames passed, packets lost and dropped, by direction, since the link was shaped; else nothing."""
@@ -98,8 +82,7 @@ class Links:
 
     @staticmethod
     def _unplug(link: Link) -> None:
-        for end in (link.near, link.far):
-            _ip(link.namespace, "link", "set", end, "nomaster")
+        namespaces.ip([f"link set {end} nomaster" for end in (link.near, link.far)], link.namespace)
 
 
 class _Emulator:
@@ -107,11 +90,9 @@ class _Emulator:
 
     def __init__(self, link: Link, seed: int) -> None:
         self._conditions = Emulated()
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [
-                *("ip", "netns", "exec", link.namespace),
-                *(sys.executable, "-m", "infra.local.twin.network.emulator", "--seed", str(seed), link.near, link.far),
-            ],
+        self._process = namespaces.popen(
+            link.namespace,
+            [sys.executable, "-m", "infra.local.twin.network.emulator", "--seed", str(seed), link.near, link.far],
             cwd=_CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -153,14 +134,3 @@ class _Emulator:
         self._process.kill()
         _, said = self._process.communicate()
         raise LinkFailed(f"The link's emulator does not answer: {said.strip() or 'it said nothing'}")
-
-
-def _ip(namespace: str, *words: str) -> None:
-    done = subprocess.run(  # noqa: S603 - names of our own
-        ["ip", "-n", namespace, *words],  # noqa: S607 - ip is where the system has it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise LinkFailed(f"ip -n {namespace} {' '.join(words)}: {done.stderr.strip()}")

@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from fake_ground import FakeLinks
 
 from infra.local import process
+from infra.local.twin.faults import Faults, recorded
 from infra.local.twin.faults.errors import FaultRefused
 from infra.local.twin.faults.fault import Event
 
@@ -100,6 +102,19 @@ def test_thawing_does_not_touch_another_process_with_the_number(faults, running,
     faults.undo("thaw", "hospital-a")
 
     assert state(running["application"]) == "T"
+
+
+def test_processes_that_have_ended_are_not_frozen_any_more_after_resume(faults, running, ground, tmp_path):
+    faults.add("freeze", "hospital-a")
+    assert faults.resume() == ()
+    assert [fault.kind for fault in faults.list()] == ["freeze"]
+    for pid in running.values():
+        os.kill(pid, signal.SIGKILL)
+    assert all(becomes(pid, "Z") for pid in running.values())
+
+    assert Faults(ground, tmp_path / "faults.json", FakeLinks()).resume() == ()
+
+    assert recorded(tmp_path / "faults.json") == []
 
 
 def test_power_off_lasts_until_power_on(faults, ground):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_ground import HEALTHY, FakeGround, FakeLinks
+from fake_ground import CUT, HEALTHY, FakeGround, FakeLinks
 
 from infra.local.twin.faults import Faults, recorded
 from infra.local.twin.faults.errors import FaultRefused
@@ -63,6 +63,18 @@ def test_what_is_neither_fault_nor_node_is_not_cleared(faults):
     assert len(faults.list()) == 1
 
 
+def test_a_test_has_a_fault_for_as_long_as_a_block_takes(faults, links):
+    def fails() -> None:
+        with faults.during("slow", "hospital-a", latency="80ms"):
+            assert links.states == {"pcx-hospital-a": Emulated(80)}
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+
+    assert links.states == {"pcx-hospital-a": HEALTHY}
+
+
 def test_ids_are_not_used_again(faults):
     faults.clear(faults.add("cut", "hospital-a").id)
 
@@ -94,17 +106,30 @@ def test_what_is_listed_is_in_force_again_after_resume(faults, tmp_path):
     assert ground.withheld == {"sgr-hospital-b-out", "sgr-hub-hospital-b"}
 
 
-def test_what_cannot_be_in_force_again_is_forgotten_and_an_event_says_why(faults, tmp_path):
+def test_what_cannot_be_in_force_again_stays_listed_and_an_event_says_why(faults, tmp_path):
     gone = faults.add("cut", "hospital-a")
     faults.add("cut", "hospital-b")
-    ground = FakeGround(roles={"hospital-b": "client"})
-    anew = Faults(ground, tmp_path / "faults.json", FakeLinks())
+    links = FakeLinks()
+    anew = Faults(FakeGround(roles={"hospital-b": "client"}), tmp_path / "faults.json", links)
 
     assert [fault.id for fault in anew.resume()] == [gone.id]
 
-    assert [fault.node for fault in anew.list()] == ["hospital-b"]
-    assert [(event.kind, event.node) for event in anew.events()] == [("forgotten", "hospital-a")]
-    assert "hospital-b" in anew.events()[0].text
+    assert [fault.node for fault in anew.list()] == ["hospital-a", "hospital-b"]
+    assert [(event.kind, event.node) for event in anew.events()] == [("not in force", "hospital-a")]
+    assert "Allowed: hospital-b" in anew.events()[0].text
+    assert links.states == {"pcx-hospital-b": CUT}
+
+
+def test_a_link_that_comes_later_is_as_the_faults_say(faults, ground, links):
+    faults.add("slow", "aggregator", latency="80ms")
+    faults.add("skew-clock", "hospital-a", by="+2h")
+    ground.did.clear()
+    ground.roles["hospital-c"] = "client"
+
+    faults.settle_links()
+
+    assert links.states["pcx-hospital-c"] == Emulated(80)
+    assert ground.did == []
 
 
 def test_a_fault_of_a_node_that_is_gone_is_cleared_without_it(faults, ground):
