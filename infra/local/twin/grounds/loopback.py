@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ from botocore.exceptions import ClientError
 
 from infra.local.twin.bodies import Bodies
 from infra.local.twin.control import Operation
-from infra.local.twin.deployed import Deployed, Instance, Places
+from infra.local.twin.deployed import Deployed, Instance, Places, Seen
+from infra.local.twin.faults import Deniable, Faults
+from infra.local.twin.faults.errors import FaultRefused
+from infra.local.twin.faults.ground import ProcessName
+from infra.local.twin.faults.operations import operations
+from infra.local.twin.grounds.seen import FAULTS_FILE, instance_of, roles
+from infra.local.twin.network import Link
 
 _LOOPBACK_AWS = ("AWS_ENDPOINT_URL", "NO_PROXY", "no_proxy")
 
@@ -29,18 +35,23 @@ class OnLoopback:
     def __init__(self, folder: Path) -> None:
         self.bodies = Bodies(folder)
         self._deployed = Deployed(Places(folder))
+        self._seen = Seen({}, set())
+        self._off: set[str] = set()
+        self.faults = Faults(self, folder / FAULTS_FILE)
+
+    # What the keeper asks.
 
     def look(self) -> None:
         """See :class:`infra.local.twin.keeper.Ground`."""
-        look(self._deployed, self.bodies)
+        self._seen = look(self._deployed, self.bodies, self._off)
 
     def status(self) -> dict[str, Any]:
-        """Return the nodes by instance."""
-        return {"nodes": self.bodies.as_dict(), "faults": []}
+        """Return the nodes by instance, and the faults."""
+        return {"nodes": self.bodies.as_dict(), "faults": [fault.as_dict() for fault in self.faults.list()]}
 
     def operations(self) -> Mapping[str, Operation]:
-        """Return nothing yet."""
-        return {}
+        """Return those of faults."""
+        return operations(self.faults)
 
     def close(self) -> None:
         """Leave the bodies: a keeper that is started again finds them, and ``down`` ends them."""
@@ -49,9 +60,71 @@ class OnLoopback:
         """End every body and delete every volume."""
         self.bodies.end_all()
 
+    # What faults ask.
 
-def look(deployed: Deployed, bodies: Bodies) -> None:
-    """Make the bodies what the accounts say: running instances have one, others have none.
+    @property
+    def depth(self) -> str:
+        """The depth."""
+        return "processes"
+
+    def nodes(self) -> Mapping[str, str]:
+        """Return the nodes and the role of each."""
+        return roles(self._seen)
+
+    def links(self, node: str) -> Sequence[Link]:
+        """Return nothing: there is no network."""
+        return ()
+
+    def processes(self, node: str, name: ProcessName) -> Sequence[int]:
+        """Return the processes of a node's agent or application."""
+        agent, others = self.bodies.processes(instance_of(self._seen, node).id)
+        return (agent,) if name == "agent" else others
+
+    def reboot(self, node: str) -> None:
+        """Kill the body; the next look boots it."""
+        self.bodies.kill(instance_of(self._seen, node).id)
+
+    def power_off(self, node: str) -> None:
+        """Kill the body and boot it no more."""
+        instance = instance_of(self._seen, node)
+        self._off.add(node)
+        self.bodies.kill(instance.id)
+
+    def power_on(self, node: str) -> None:
+        """Have the next look boot it."""
+        self._off.discard(node)
+
+    def disk(self, node: str) -> Path | None:
+        """Return nothing: the node's folders are on this machine's own disk."""
+        return None
+
+    def skew(self, node: str, seconds: float | None) -> None:
+        """Refuse: these processes have this machine's clock.
+
+        Raises:
+            FaultRefused: always.
+        """
+        raise FaultRefused("At the depth processes all nodes have this machine's clock.", remedy="DEPTH=machines.")
+
+    def withhold(self, ids: frozenset[str]) -> None:
+        """Do nothing: no rule and no route has an effect here."""
+
+    def rules(self, node: str) -> Sequence[Deniable]:
+        """Return nothing."""
+        return ()
+
+    def routes(self, node: str) -> Sequence[Deniable]:
+        """Return nothing."""
+        return ()
+
+
+def look(deployed: Deployed, bodies: Bodies, off: Collection[str] = ()) -> Seen:
+    """Make the bodies what the accounts say, and return that: running instances have one, others have none.
+
+    Args:
+        deployed: the accounts.
+        bodies: the bodies.
+        off: nodes that are powered off although their instances run.
 
     Raises:
         BotoCoreError: loopback AWS does not answer.
@@ -62,13 +135,14 @@ def look(deployed: Deployed, bodies: Bodies) -> None:
             _log.info("ends %s", name)
             bodies.end(name)
     for instance in seen.running.values():
-        if not bodies.is_alive(instance.id):
+        if instance.facts.get("node") not in off and not bodies.is_alive(instance.id):
             bodies.end(instance.id)  # what a dead agent left behind
             try:
                 _boot(instance, deployed, bodies)
             except ClientError as error:  # of this node alone; the others are looked after
                 _log.warning("%s cannot be booted: %s", instance.id, error)
     bodies.forget(seen.existing, deployed.volumes())
+    return seen
 
 
 def _boot(instance: Instance, deployed: Deployed, bodies: Bodies) -> None:

@@ -22,12 +22,12 @@ from infra.local.twin import network
 from infra.local.twin.control import Operation
 from infra.local.twin.deployed import Deployed, Instance, Places, Seen
 from infra.local.twin.faults import Deniable, Faults
-from infra.local.twin.faults.errors import FaultRefused
 from infra.local.twin.faults.ground import ProcessName
 from infra.local.twin.faults.operations import operations as fault_operations
 from infra.local.twin.grounds import denial
 from infra.local.twin.grounds.metadata import metadata
 from infra.local.twin.grounds.nodes import Nodes, Setting
+from infra.local.twin.grounds.seen import FAULTS_FILE, instance_of, roles
 from infra.local.twin.grounds.services import Services
 from infra.local.twin.grounds.tunnels import tunnels
 from infra.local.twin.network import Fabric, Link, Picture
@@ -36,7 +36,6 @@ from infra.local.twin.services.metadata import Metadata
 
 #: Without any sign of a change everything is read again after so long.
 _LOOK_AGAIN_SECONDS = 60.0
-_FAULTS_FILE = "faults.json"
 #: Tried besides those that the model has: what somebody might have left open.
 _OTHER_PORTS = (80, 443)
 
@@ -78,7 +77,7 @@ class InNetwork:
         self._off: set[str] = set()
         self._changes: object = None
         self._read_at = 0.0
-        self.faults = Faults(self, folder / _FAULTS_FILE)
+        self.faults = Faults(self, folder / FAULTS_FILE)
         service = tunnels(self._deployed, Places(folder), lambda: (self._picture, self._fabric))
         threading.Thread(target=service.serve, args=(tunnels_at,), name="tunnels", daemon=True).start()
 
@@ -144,7 +143,7 @@ class InNetwork:
 
     def nodes(self) -> Mapping[str, str]:
         """Return the nodes and the role of each."""
-        return {i.facts["node"]: i.facts.get("role", "") for i in self._seen.running.values() if "node" in i.facts}
+        return roles(self._seen)
 
     def links(self, node: str) -> Sequence[Link]:
         """Return a site's link; of the aggregator, all."""
@@ -152,15 +151,15 @@ class InNetwork:
 
     def processes(self, node: str, name: ProcessName) -> Sequence[int]:
         """Return the processes of a node's agent or application."""
-        return self._nodes.processes(self._instance(node).id, name)
+        return self._nodes.processes(instance_of(self._seen, node).id, name)
 
     def reboot(self, node: str) -> None:
         """Kill the body; the next look boots it."""
-        self._nodes.kill(self._instance(node).id)
+        self._nodes.kill(instance_of(self._seen, node).id)
 
     def power_off(self, node: str) -> None:
         """Kill the body and boot it no more."""
-        instance = self._instance(node)
+        instance = instance_of(self._seen, node)
         self._off.add(node)
         self._nodes.kill(instance.id)
 
@@ -170,11 +169,11 @@ class InNetwork:
 
     def disk(self, node: str) -> Path | None:
         """Return a folder on the node's disk, if that is bounded."""
-        return self._nodes.disk(self._instance(node).id)
+        return self._nodes.disk(instance_of(self._seen, node).id)
 
     def skew(self, node: str, seconds: float | None) -> None:
         """Have a node's clock be wrong."""
-        self._nodes.skew(self._instance(node).id, seconds)
+        self._nodes.skew(instance_of(self._seen, node).id, seconds)
 
     def withhold(self, ids: frozenset[str]) -> None:
         """Deny these rules and routes, and no others."""
@@ -252,12 +251,6 @@ class InNetwork:
         with self._metadata_lock:
             every = tuple(self._metadata.values())
         return next((told for told in every if (told.vpc_id, told.address) == (vpc, address)), None)
-
-    def _instance(self, node: str) -> Instance:
-        for instance in self._seen.running.values():
-            if instance.facts.get("node") == node:
-                return instance
-        raise FaultRefused(f"There is no node {node!r}.", remedy=f"There are: {', '.join(self.nodes()) or 'none'}.")
 
     def _ask(self, path: str) -> Any:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
