@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -58,6 +59,22 @@ def running(modules: Iterable[str], folder: Path) -> list[tuple[int, str]]:
             began = started_at(pid)
             if began is not None:
                 found.append((pid, began))
+    return found
+
+
+def reaching(endpoint: str, option: str, folder: Path) -> list[tuple[int, str]]:
+    """Return the processes that were told to reach an endpoint of AWS and given a path below a folder with an option.
+
+    Only Linux shows a process's environment; elsewhere none is found.
+    """
+    wanted = f"AWS_ENDPOINT_URL={endpoint}".encode()
+    found = []
+    for pid, arguments in _command_lines():
+        given = [path for name, path in itertools.pairwise(arguments) if name == option]
+        if any(Path(path).is_relative_to(folder) for path in given):
+            with contextlib.suppress(OSError):
+                if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and (began := started_at(pid)):
+                    found.append((pid, began))
     return found
 
 

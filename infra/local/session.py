@@ -25,7 +25,7 @@ from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
 from infra.local import credentials, process, twin
-from infra.local.home import local
+from infra.local.home import home, local
 from infra.local.twin.depth import Depth
 
 #: The emulator needs about two seconds; a busy machine more.
@@ -118,6 +118,9 @@ def _end() -> None:
     twin.stop()
     emulator = _recorded()
     if emulator is not None:
+        # The CDK commands of a command that was killed go on without it.
+        for pid, began in process.reaching(emulator.endpoint, "--app", home()):
+            process.end(pid, began)
         process.end(emulator.pid, emulator.began)
     # A command that was killed just after it had started an emulator could not write down that it did.
     for pid, began in process.running((_EMULATOR,), local()):

@@ -13,6 +13,8 @@ import pytest
 
 import infra.local.session as session
 from infra.federation.model import Aggregator, Federation, Participant
+from infra.local.twin.depth import Depth
+from infra.local.twin.life import Twin
 
 ROOT = Path(__file__).parents[3]
 CDK = ROOT / ".venv/cdk/node_modules/.bin/cdk"
@@ -53,7 +55,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         pytest.skip(reason)
     patch = pytest.MonkeyPatch()
     patch.setenv("FEDERATE_HOME", str(home))
-    patch.setattr(session.twin, "start", lambda *_: None)  # instances stay records here
+    nothing = Twin(0, "", Depth.PROCESSES, 0)
+    patch.setattr(session.twin, "start", lambda *_: nothing)  # instances stay records here
     federation = Federation(
         name="test",
         region="us-east-1",
