@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import resource
 import socket
 import time
@@ -92,17 +93,8 @@ def test_a_rule_that_goes_closes_the_port_to_new_connections_and_keeps_the_strea
 
 
 def test_a_fabric_that_was_changed_step_by_step_is_the_one_made_at_once(world: World) -> None:
-    def ways(fabric: Fabric) -> dict[str, list[str]]:
-        commands = [["ip", "route", "show", "table", "all"], ["ip", "rule"], ["ip", "-br", "addr"], ["ip", "neigh"]]
-        return {
-            namespace.name: [
-                line
-                for command in commands
-                for line in sorted(shell(namespace.name, *command).splitlines())
-                if "broadcast" not in line
-            ]
-            for namespace in fabric.namespaces
-        }
+    def kernel(fabric: Fabric) -> dict[str, list[str]]:
+        return {namespace.name: _settings(namespace.name) for namespace in fabric.namespaces}
 
     # A subnet that leaves its table for the VPC's main one, which leads nowhere; then as it was, with one site less.
     def other_table(table: Any) -> Any:
@@ -115,18 +107,26 @@ def test_a_fabric_that_was_changed_step_by_step_is_the_one_made_at_once(world: W
         apply(None, steps[0])
         for old, new in itertools.pairwise(steps):
             apply(old, new)
-        return _without_numbers(ways(steps[-1]))
+        return kernel(steps[-1])
 
     def at_once() -> Any:
         apply(None, steps[-1])
-        return _without_numbers(ways(steps[-1]))
+        return kernel(steps[-1])
 
     assert world(by_steps) == world(at_once)
 
 
-def _without_numbers(ways: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Leave out the numbers of devices (``eth0@if3``), which depend on the order in which they were made."""
-    return {name: [line.split("@")[0] if "@" in line else line for line in lines] for name, lines in ways.items()}
+def _settings(namespace: str) -> list[str]:
+    """Return devices, addresses, routes and policies, without what the kernel finds out about them by and by."""
+    devices = json.loads(shell(namespace, "ip", "-j", "addr"))
+    lines = [
+        f"{device['ifname']} {'UP' in device['flags']} {device.get('master', '')} "
+        + " ".join(sorted(f"{found['local']}/{found['prefixlen']}" for found in device["addr_info"]))
+        for device in devices
+    ]
+    for command in (["route", "show", "table", "all"], ["rule"], ["neigh"]):
+        lines += [line.replace(" linkdown", "").rstrip() for line in shell(namespace, "ip", *command).splitlines()]
+    return sorted(lines)
 
 
 @pytest.mark.parametrize("who", ["root", "user"])
