@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.errors import FederateError
 from infra.local.twin.control import Control, Operation
 
 _POLL_SECONDS = 1.0
@@ -29,6 +30,7 @@ class Ground(Protocol):
         Raises:
             BotoCoreError: loopback AWS does not answer.
             ClientError: it refuses.
+            FederateError: the ground itself cannot be kept any more.
         """
 
     def status(self) -> dict[str, Any]:
@@ -72,6 +74,9 @@ def keep(ground: Ground, folder: Path, stop: threading.Event) -> int:
                     with lock:
                         ground.end_all()
                     return 1
+            except FederateError as error:  # what is half made cannot be mended: the world ends with it
+                _log.error("%s", error)
+                return 1
         return 0
     finally:
         control.close()

@@ -77,6 +77,7 @@ class InNetwork:
         self._off: set[str] = set()
         self._changes: object = None
         self._read_at = 0.0
+        self._problem = ""
         self.faults = Faults(self, folder / FAULTS_FILE)
         service = tunnels(self._deployed, Places(folder), lambda: (self._picture, self._fabric))
         threading.Thread(target=service.serve, args=(tunnels_at,), name="tunnels", daemon=True).start()
@@ -95,6 +96,7 @@ class InNetwork:
     def status(self) -> dict[str, Any]:
         """Return the nodes by instance, the faults, and the size of the network."""
         return {
+            **({"problem": self._problem} if self._problem else {}),
             "nodes": self._nodes.as_dict(),
             "faults": [fault.as_dict() for fault in self.faults.list()],
             "network": {"vpcs": len(self._fabric.routers), "links": len(self._fabric.links)},
@@ -192,8 +194,12 @@ class InNetwork:
 
     def _read(self) -> None:
         seen = self._deployed.instances()
-        picture = network.read(Places(self._folder), self._deployed.client)
-        self._build(picture)
+        try:
+            self._build(network.read(Places(self._folder), self._deployed.client))
+            self._problem = ""
+        except network.NotInTheTwin as error:  # the network stays as it was; who asks is told
+            self._problem = str(error)
+            _log.error("%s", error)
         self._seen = seen
         self._read_at = time.monotonic()
         with self._metadata_lock:
