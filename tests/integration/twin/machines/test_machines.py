@@ -20,6 +20,7 @@ from machine_lab import Lab
 
 from infra.local.twin import machines
 from infra.local.twin.machines import cgroups, tools
+from infra.local.twin.machines.volumes import VolumeInUse
 from node_bootstrap.user_data import render
 
 AGENT = "federate-agent.service"
@@ -359,6 +360,26 @@ def test_a_machine_boots_under_control_groups_of_version_2_as_well(base: str, tm
 
 def attached() -> str:
     return "".join(path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
+
+
+def test_a_volume_is_attached_once_and_again_when_it_was_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _needs_machines()
+    monkeypatch.setattr("infra.local.twin.machines.volumes._DETACH_SECONDS", 0.2)
+    volume = machines.Volume(tmp_path / "volume.img", 1)
+    loop = volume.attach()
+    with pytest.raises(VolumeInUse, match="attached to another machine"):
+        volume.attach()
+    loop.close()
+    volume.attach().close()
+
+
+def test_a_machine_that_is_to_end_does_not_boot_again(base: str, lab: Lab) -> None:
+    boot(lab, base, 0)
+    lab.call("do", 0, "reboot")
+    lab.call("do", 0, "kill")
+    assert not lab.call("is_alive", 0)
 
 
 def test_a_volume_takes_no_room_before_it_is_used(tmp_path: Path) -> None:
