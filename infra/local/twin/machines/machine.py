@@ -234,6 +234,7 @@ class Machine:
         with (self.spec.folder / "console.log").open("ab") as console:
             on.process = subprocess.Popen(  # noqa: S603 - a list, no shell of ours
                 nspawn.in_groups(on.group.procs, command),
+                env={**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},  # /tmp is on the root disk, as on AWS
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

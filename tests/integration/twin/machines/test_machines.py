@@ -23,6 +23,9 @@ from infra.local.twin.machines import cgroups, tools
 from infra.local.twin.machines.volumes import VolumeInUse
 from node_bootstrap.user_data import render
 
+#: The first one builds the base, if no other has.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+
 AGENT = "federate-agent.service"
 STATE = "/var/lib/federate/state"
 POWER_ON_TO_READY_SECONDS = 15.0
@@ -30,7 +33,7 @@ POWER_ON_TO_READY_SECONDS = 15.0
 
 def _needs_machines() -> None:
     try:
-        tools.require("ip", "mmdebstrap", "unshare", *tools.PACKAGES)
+        tools.require(*tools.PACKAGES)
     except tools.CannotHaveMachines as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
@@ -165,6 +168,10 @@ def test_a_node_makes_its_own_host_key_and_the_base_has_none(up: Lab, base: str)
 def test_what_a_node_writes_is_its_own(up: Lab, base: str) -> None:
     run(up, 0, "touch /usr/bin/mine")
     assert not Path(base, "usr/bin/mine").exists()
+
+
+def test_temporary_files_are_on_the_root_disk(up: Lab) -> None:
+    assert run(up, 0, "findmnt --noheadings --output TARGET --target /tmp") == "/"
 
 
 def test_there_is_one_torch_without_graphics_packages(base: str) -> None:
