@@ -34,9 +34,7 @@ class Group:
 
     def remove(self, timeout_seconds: float = 5.0) -> None:
         """Remove the group, once its last process is gone; what does not go in time is left to :func:`sweep`."""
-        deadline = time.monotonic() + timeout_seconds
-        while not _removed(self.folders) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        _remove(self.folders, timeout_seconds)
 
 
 def make(tag: str, name: str, trees: Sequence[Path] | None = None) -> Group:
@@ -57,15 +55,16 @@ def make(tag: str, name: str, trees: Sequence[Path] | None = None) -> Group:
     return Group(tuple(folders))
 
 
-def sweep(tag: str, trees: Sequence[Path] | None = None) -> list[Path]:
+def sweep(tag: str, trees: Sequence[Path] | None = None, timeout_seconds: float = 5.0) -> list[Path]:
     """Remove the groups that a dead twin left; return those that still hold a process.
 
     Args:
         tag: the twin's.
         trees: see :func:`make`.
+        timeout_seconds: how long its last processes may take to be gone.
     """
     found = [tree / f"{_PREFIX}{tag}" for tree in (own_trees() if trees is None else trees)]
-    _removed(found)
+    _remove(found, timeout_seconds)
     return [folder for folder in found if folder.exists()]
 
 
@@ -123,6 +122,12 @@ def _delegate(folder: Path) -> None:
             if controller in offered:
                 with contextlib.suppress(OSError):
                     (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def _remove(folders: Sequence[Path], timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not _removed(folders) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def _removed(folders: Iterable[Path]) -> bool:

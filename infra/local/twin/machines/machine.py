@@ -80,7 +80,8 @@ class Machine:
         self._on_end = on_end
         self._on: _On | None = None
         self._watcher: threading.Thread | None = None
-        self._is_ending = threading.Event()
+        self._is_ending = False
+        self._turning = threading.Lock()  # between "boots again" and "is to end"
 
     @property
     def is_alive(self) -> bool:
@@ -116,7 +117,7 @@ class Machine:
             return
         tools.require(*_PROGRAMS)
         self.spec.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._is_ending.clear()
+        self._is_ending = False
         self._on = self._take()
         try:
             self._boot(self._on)
@@ -142,7 +143,8 @@ class Machine:
 
     def power_off(self, timeout_seconds: float = _OFF_SECONDS) -> None:
         """Power it off in order; what does not end in time is killed."""
-        self._is_ending.set()
+        with self._turning:
+            self._is_ending = True
         with contextlib.suppress(NotRunning):
             self._signal(nspawn.POWER_OFF)
             self.wait(timeout_seconds)
@@ -150,7 +152,8 @@ class Machine:
 
     def kill(self) -> None:
         """Take its power away."""
-        self._is_ending.set()
+        with self._turning:
+            self._is_ending = True
         with contextlib.suppress(NotRunning, ProcessLookupError):
             os.kill(self.leader, signal.SIGKILL)  # and with it everything in the machine
         on = self._on
@@ -231,6 +234,7 @@ class Machine:
         with (self.spec.folder / "console.log").open("ab") as console:
             on.process = subprocess.Popen(  # noqa: S603 - a list, no shell of ours
                 nspawn.in_groups(on.group.procs, command),
+                env={**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},  # /tmp is on the root disk, as on AWS
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -239,18 +243,30 @@ class Machine:
 
     def _watch(self, on: _On) -> None:
         """Boot it again when it says so; give back what it held when it is off."""
-        while on.process.wait() == nspawn.REBOOTED and not self._is_ending.is_set():
-            self._boot(on)
-        self._release()
+        try:
+            while on.process.wait() == nspawn.REBOOTED and self._boots_again(on):
+                pass
+        finally:
+            self._release()
         if self._on_end is not None:
             threading.Thread(target=self._on_end, args=(self,), daemon=True).start()
+
+    def _boots_again(self, on: _On) -> bool:
+        """Boot it again unless it is to end; return whether it did."""
+        with self._turning:
+            if not self._is_ending:
+                self._boot(on)
+            return not self._is_ending
 
     def _release(self) -> None:
         on = self._on
         if on is None:
             return
         for mount in reversed(on.mounts):
-            subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)  # noqa: S603, S607
+            try:
+                tools.run(["umount", mount], doing="unmount a node's root")
+            except tools.ToolFailed:  # something looks at it from outside; the mount goes with the last one
+                subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)  # noqa: S603, S607
         for loop in on.loops:
             loop.close()
         on.group.remove()

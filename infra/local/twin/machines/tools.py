@@ -12,6 +12,7 @@ from infra.errors import FederateError
 
 #: Program to the Debian package that brings it.
 PACKAGES = {
+    "ip": "iproute2",
     "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.errors import FederateError
 from infra.local.twin.machines import tools
 
 _GIB = 1 << 30
@@ -24,6 +27,8 @@ _LO_FLAGS_AUTOCLEAR = 4
 _LOOP_CONFIG = struct.Struct("=II 40x 3I I 64x 64x 32x 16x 64x")
 _LOOP_MAJOR = 7
 _TRIES = 20
+_DETACH_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,12 @@ class Volume:
         return Loop(self.path)
 
 
+class VolumeInUse(FederateError):
+    """A volume is attached to a machine, and can be to one only."""
+
+    exit_code = 4
+
+
 class Loop:
     """A file as a block device, for as long as this object, or a mount of the device, lives.
 
@@ -51,9 +62,11 @@ class Loop:
 
     Raises:
         CannotHaveMachines: the kernel gives no loop device.
+        VolumeInUse: the file is attached already, and stays so.
     """
 
     def __init__(self, path: Path) -> None:
+        _wait_until_detached(path)
         with path.open("r+b") as file:
             self.device, self._held = _attach(file.fileno())
 
@@ -119,6 +132,30 @@ def _attach(file: int) -> tuple[Path, int]:
     finally:
         os.close(control)
     raise tools.CannotHaveMachines("No loop device could be had: other processes take them all.")
+
+
+def _wait_until_detached(path: Path) -> None:
+    """Wait for a machine that has just ended: the kernel takes its mounts away a moment later, and writes until then.
+
+    Raises:
+        VolumeInUse: see :class:`Loop`.
+    """
+    deadline = time.monotonic() + _DETACH_SECONDS
+    while str(path.resolve()) in _attached():
+        if time.monotonic() > deadline:
+            raise VolumeInUse(
+                f"The volume {path.name} is attached to another machine.", remedy="Power that machine off first."
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _attached() -> set[str]:
+    """Return the files behind loop devices."""
+    found = set()
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # detached just now
+            found.add(backing.read_text().rstrip("\n"))
+    return found
 
 
 def _device(number: int) -> Path:

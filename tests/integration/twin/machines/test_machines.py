@@ -20,7 +20,11 @@ from machine_lab import Lab
 
 from infra.local.twin import machines
 from infra.local.twin.machines import cgroups, tools
+from infra.local.twin.machines.volumes import VolumeInUse
 from node_bootstrap.user_data import render
+
+#: The first one builds the base, if no other has.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 AGENT = "federate-agent.service"
 STATE = "/var/lib/federate/state"
@@ -29,7 +33,7 @@ POWER_ON_TO_READY_SECONDS = 15.0
 
 def _needs_machines() -> None:
     try:
-        tools.require("ip", "mmdebstrap", "unshare", *tools.PACKAGES)
+        tools.require(*tools.PACKAGES)
     except tools.CannotHaveMachines as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
@@ -164,6 +168,10 @@ def test_a_node_makes_its_own_host_key_and_the_base_has_none(up: Lab, base: str)
 def test_what_a_node_writes_is_its_own(up: Lab, base: str) -> None:
     run(up, 0, "touch /usr/bin/mine")
     assert not Path(base, "usr/bin/mine").exists()
+
+
+def test_temporary_files_are_on_the_root_disk(up: Lab) -> None:
+    assert run(up, 0, "findmnt --noheadings --output TARGET --target /tmp") == "/"
 
 
 def test_there_is_one_torch_without_graphics_packages(base: str) -> None:
@@ -359,6 +367,26 @@ def test_a_machine_boots_under_control_groups_of_version_2_as_well(base: str, tm
 
 def attached() -> str:
     return "".join(path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
+
+
+def test_a_volume_is_attached_once_and_again_when_it_was_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _needs_machines()
+    monkeypatch.setattr("infra.local.twin.machines.volumes._DETACH_SECONDS", 0.2)
+    volume = machines.Volume(tmp_path / "volume.img", 1)
+    loop = volume.attach()
+    with pytest.raises(VolumeInUse, match="attached to another machine"):
+        volume.attach()
+    loop.close()
+    volume.attach().close()
+
+
+def test_a_machine_that_is_to_end_does_not_boot_again(base: str, lab: Lab) -> None:
+    boot(lab, base, 0)
+    lab.call("do", 0, "reboot")
+    lab.call("do", 0, "kill")
+    assert not lab.call("is_alive", 0)
 
 
 def test_a_volume_takes_no_room_before_it_is_used(tmp_path: Path) -> None:

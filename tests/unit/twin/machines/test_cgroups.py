@@ -72,7 +72,7 @@ def test_sweeping_removes_what_is_empty_with_all_below_and_nothing_of_another_tw
 def test_a_group_that_still_holds_something_is_named_and_stays(tmp_path: Path) -> None:
     group = cgroups.make("t1", "i-1", [tmp_path])
     (group.folders[0] / "process").touch()  # a folder with a file cannot be removed, nor can a group with a process
-    assert cgroups.sweep("t1", [tmp_path]) == [tmp_path / "federate-twin-t1"]
+    assert cgroups.sweep("t1", [tmp_path], timeout_seconds=0) == [tmp_path / "federate-twin-t1"]
 
 
 def test_controllers_are_handed_on_to_a_machines_group(tmp_path: Path) -> None:
