@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from infra.accounts import explained
 from infra.errors import FederateError
 from infra.nodes.reach.instance import Instance, endpoint_of, instance_of
-from infra.nodes.reach.outcome import NobodyAnswers, Outcome, TimedOut
+from infra.nodes.reach.outcome import NobodyAnswers, Outcome, TimedOut, is_loopback
 from infra.nodes.reach.tunnel import open_tunnel
 from infra.nodes.remote import Remote
 from node_bootstrap import contract
@@ -111,11 +111,13 @@ def host_keys(remote: Remote) -> tuple[paramiko.PKey, ...]:
                 f"{remote.where}: the parameter {contract.HOST_KEYS} holds what is no key: {line[:60]!r}.",
                 remedy="The node publishes it anew when its agent starts.",
             ) from None
+    if not found and is_loopback():  # the node is no machine, which is no reason to distrust anybody
+        raise NobodyAnswers(remote, "it has published no host key, and so has no SSH server")
     if not found:
         raise HostKeyUnknown(
             f"{remote.node.id} has not published the host key of its SSH server; whoever answers could be anybody.",
-            remedy="A node that has booted from Federate's image publishes it, also on loopback AWS where the twin's "
-            "depth is machines. Without SSH: federate run --over ssm.",
+            remedy="A node publishes it when it boots from an image that has an SSH server. Without SSH: federate run "
+            "--over ssm.",
         )
     return tuple(found)
 

@@ -148,6 +148,16 @@ def test_on_loopback_aws_no_name_of_an_endpoint_is_looked_up_in_the_world(
     assert "depth machines only" in str(refusal.value)
 
 
+def test_on_loopback_aws_a_node_that_is_no_machine_is_said_not_to_answer(
+    node: Reachable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.publish(" ")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(NobodyAnswers, match="has no SSH server") as refusal:
+        Ssh().run(node.remote, "true", 10)
+    assert "depth machines only" in str(refusal.value)
+
+
 def test_the_unit_is_acted_on_by_commands_that_the_image_lets_operators_give(node: Reachable) -> None:
     found = act(Action.RESTART, node.remote, Ssh(), 10)
     # There is no such unit here, and perhaps no sudo either: what counts is that it was tried over this way.
