@@ -13,6 +13,7 @@ from ssh_node import line, new_key
 from infra.local.aws.additions import ssh_keys_api
 from infra.local.aws.additions.ssh_keys import SshKeys
 from infra.nodes.reach import NobodyAnswers, Outcome, Ssh, TimedOut
+from infra.nodes.reach import tunnel as tunnel_module
 from infra.nodes.reach.ssh import HostKeyUnknown, NotAdmitted, WrongHostKey
 from infra.nodes.reach.tunnel import TunnelRefused
 from infra.nodes.reach.unit import Action, act
@@ -135,6 +136,28 @@ def test_a_stopped_instance_is_said_to_be_so(node: Reachable) -> None:
 def test_a_node_that_is_not_deployed_is_said_to_be_so(deployed: Mapping[str, Remote]) -> None:
     with pytest.raises(NotDeployed, match="has no stack fed"):
         Ssh().run(deployed["hospital-b"], "true", 10)
+
+
+def test_on_aws_the_endpoint_is_dialled_by_its_own_name_over_tls(
+    node: Reachable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled: list[tuple[str, Any]] = []
+
+    def connect(url: str, **options: Any) -> None:
+        dialled.append((url, options.get("sock")))
+        raise OSError("there is no network")
+
+    monkeypatch.delenv("FEDERATE_TUNNEL")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr(tunnel_module, "connect", connect)
+    with pytest.raises(NobodyAnswers, match="cannot be reached"):
+        Ssh().run(node.remote, "true", 10)
+    ((url, given),) = dialled
+    endpoint = node.find(node.remote.stack_output("Network", "ConnectEndpointId"))
+    assert endpoint is not None
+    assert url.startswith(f"wss://{endpoint.dns_name}/openTunnel?")
+    assert "X-Amz-Expires=60" in url
+    assert given is None
 
 
 def test_on_loopback_aws_no_name_of_an_endpoint_is_looked_up_in_the_world(
