@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
@@ -120,8 +121,8 @@ def unit(
         raise NoCommand(f"The unit has no {action!r}.", remedy=f"There is {', '.join(Action)}.")
     here = context(ctx)
     remotes = remotes_of(here, nodes)
-    transport = _transport(over)
-    return _run(here, remotes, command(Action(action), as_root=transport.as_root), over, timeout)
+    as_root = _transport(over, threading.Event()).as_root
+    return _run(here, remotes, command(Action(action), as_root=as_root), over, timeout)
 
 
 def _command(ctx: typer.Context) -> str | None:
@@ -139,14 +140,15 @@ def _one(remotes: Sequence[Remote]) -> Sequence[Remote]:
     return remotes
 
 
-def _transport(over: Over) -> Transport:
+def _transport(over: Over, stop: threading.Event) -> Transport:
     from infra.nodes.reach import Ssh, Ssm
 
-    return Ssh() if over is Over.SSH else Ssm()
+    return Ssh(stop) if over is Over.SSH else Ssm(stop)
 
 
 def _run(here: Context, remotes: Sequence[Remote], command: str, over: Over, timeout: float) -> RemoteExit:
-    transport = _transport(over)
+    stop = threading.Event()
+    transport = _transport(over, stop)
 
     def one(remote: Remote) -> Outcome | FederateError:
         try:
@@ -155,7 +157,11 @@ def _run(here: Context, remotes: Sequence[Remote], command: str, over: Over, tim
             return error
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(remotes))) as pool:
-        found = dict(zip((remote.node.id for remote in remotes), pool.map(one, remotes), strict=True))
+        try:
+            found = dict(zip((remote.node.id for remote in remotes), pool.map(one, remotes), strict=True))
+        except KeyboardInterrupt:
+            stop.set()  # or the end of this block would wait for what nobody waits for any more
+            raise
     if len(found) == 1:
         (only,) = found.values()
         if isinstance(only, FederateError):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ssh_node import SshNode, line
 from stack_templates import subnet, template, vpc
 
 from infra.federation.derive import stack_name
-from infra.local.aws.accounts import SECRET, static_key
+from infra.local.aws.accounts import SECRET
+from infra.local.twin.services.operators import administrators_key, tunnel_endpoint
 from infra.local.twin.services.signature import AccessKey
 from infra.local.twin.services.tunnel import TunnelEndpoint, TunnelService
 from infra.nodes.remote import Remote
@@ -57,14 +57,13 @@ class Reachable:
     is_cut: bool = False
 
     def key_of(self, id_: str) -> AccessKey | None:
-        account = self.remote.node.account
-        return AccessKey(id_, account, self.secret) if id_ == static_key(account) else None
+        found = administrators_key(id_)
+        return found and replace(found, secret=self.secret)
 
     def find(self, id_: str) -> TunnelEndpoint | None:
         for one in self.remote.client("ec2").describe_instance_connect_endpoints()["InstanceConnectEndpoints"]:
             if one["InstanceConnectEndpointId"] == id_:
-                networks = (ipaddress.IPv4Network("10.10.0.0/16"),)
-                return TunnelEndpoint(id_, one["OwnerId"], self.remote.node.region, one["DnsName"], networks)
+                return tunnel_endpoint(one, ["10.10.0.0/16"])
         return None
 
     def dial(self, endpoint: str, address: str, port: int) -> socket.socket:

@@ -132,12 +132,10 @@ def _copy(source: object, send: Callable[[bytes], object]) -> None:
 
 
 def _feed(channel: paramiko.Channel, child: subprocess.Popen[bytes]) -> None:
-    """Pass on what the operator sends; when the connection is gone, so is what was running."""
+    """Pass on what the operator sends. As OpenSSH's, it leaves alone what runs when the connection is gone."""
     assert child.stdin is not None
     with contextlib.suppress(OSError, ValueError):
         while piece := channel.recv(65_536):
             child.stdin.write(piece)
             child.stdin.flush()
         child.stdin.close()
-    if channel.closed and child.poll() is None:
-        child.kill()

@@ -16,6 +16,12 @@ def static_key(account: str) -> str:
     return f"AKIAEMUL{account}"
 
 
+def static_account(access_key: str) -> str | None:
+    """Return the account whose administrator has this access key; None for any other kind of key."""
+    found = _STATIC_KEY.fullmatch(access_key)
+    return found[1] if found else None
+
+
 class Accounts:
     """The known accounts; more can be added while the emulator runs."""
 

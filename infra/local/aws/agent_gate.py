@@ -11,7 +11,8 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from infra.local.aws.additions.run_command import Refused, RunCommand
+from infra.local.aws.additions.commands import Refused
+from infra.local.aws.additions.run_command import RunCommand
 
 PREFIX = "/_federate/ssm/"
 #: A poll that finds nothing waits so long at most: below the patience of whatever is on the way.

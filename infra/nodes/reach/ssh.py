@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import io
+import shlex
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from infra.accounts import explained
 from infra.errors import FederateError
 from infra.nodes.reach.instance import Instance, endpoint_of, instance_of
-from infra.nodes.reach.outcome import NobodyAnswers, Outcome, TimedOut
+from infra.nodes.reach.outcome import NobodyAnswers, Outcome, TimedOut, is_loopback
 from infra.nodes.reach.tunnel import open_tunnel
 from infra.nodes.remote import Remote
 from node_bootstrap import contract
@@ -28,6 +29,7 @@ from node_bootstrap import contract
 USER = "federate-operator"
 _HELLO_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_GRACE_SECONDS = 5.0
 _PIECE_BYTES = 65_536
 _MOST_BYTES = 64 << 20
 #: As a shell says that a command was ended by a signal, which SSH tells without an exit code.
@@ -53,20 +55,39 @@ class NotAdmitted(FederateError):
 
 
 class Ssh:
-    """The transport. Commands run as ``federate-operator``."""
+    """The transport. Commands run as ``federate-operator``.
+
+    Args:
+        stop: once it is set, a command that runs is ended, and ``run`` raises KeyboardInterrupt.
+    """
 
     as_root = "sudo -n "
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop or threading.Event()
 
     def run(self, remote: Remote, command: str, timeout: float) -> Outcome:
         """Run a line of shell; see :class:`~infra.nodes.reach.outcome.Transport`."""
         with connected(remote) as client:
             try:
                 channel = _transport(client).open_session(timeout=_HELLO_SECONDS)
-                channel.exec_command(command)
-                channel.shutdown_write()
-                return _collect(remote, channel, timeout)
+                channel.exec_command(ending_with_its_connection(command))
+                return _collect(remote, channel, timeout, self._stop)
             except (paramiko.SSHException, EOFError, OSError) as error:
                 raise NobodyAnswers(remote, f"the SSH connection broke ({error or type(error).__name__})") from None
+
+
+def ending_with_its_connection(command: str) -> str:
+    """Return a line of shell that runs a command, and ends it and what it has started when the connection is closed.
+
+    An SSH server leaves a command alone whose operator has gone. This one's standard input is watched: it ends with
+    the connection.
+    """
+    return (
+        f"exec 3<&0; setsid sh -c {shlex.quote(command)} </dev/null 3<&- & ran=$!; "
+        "{ read -r _ <&3; kill -s TERM -- -$ran; sleep 5; kill -s KILL -- -$ran; } >/dev/null 2>&1 & watches=$!; "
+        "wait $ran; code=$?; kill $watches 2>/dev/null; exit $code"
+    )
 
 
 @contextlib.contextmanager
@@ -111,11 +132,13 @@ def host_keys(remote: Remote) -> tuple[paramiko.PKey, ...]:
                 f"{remote.where}: the parameter {contract.HOST_KEYS} holds what is no key: {line[:60]!r}.",
                 remedy="The node publishes it anew when its agent starts.",
             ) from None
+    if not found and is_loopback():  # the node is no machine, which is no reason to distrust anybody
+        raise NobodyAnswers(remote, "it has published no host key, and so has no SSH server")
     if not found:
         raise HostKeyUnknown(
             f"{remote.node.id} has not published the host key of its SSH server; whoever answers could be anybody.",
-            remedy="A node that has booted from Federate's image publishes it, also on loopback AWS where the twin's "
-            "depth is machines. Without SSH: federate run --over ssm.",
+            remedy="A node publishes it when it boots from an image that has an SSH server. Without SSH: federate run "
+            "--over ssm.",
         )
     return tuple(found)
 
@@ -183,7 +206,7 @@ def _transport(client: paramiko.SSHClient) -> paramiko.Transport:
     return found
 
 
-def _collect(remote: Remote, channel: paramiko.Channel, timeout: float) -> Outcome:
+def _collect(remote: Remote, channel: paramiko.Channel, timeout: float, stop: threading.Event) -> Outcome:
     """Read both outputs until the command has ended: one that is not read would hold it up."""
     out, err = bytearray(), bytearray()
     readers = [
@@ -193,11 +216,15 @@ def _collect(remote: Remote, channel: paramiko.Channel, timeout: float) -> Outco
     for reader in readers:
         reader.start()
     until = time.monotonic() + timeout
-    for reader in readers:
-        reader.join(max(0.0, until - time.monotonic()))
-    if not channel.status_event.wait(max(0.0, until - time.monotonic())):
-        channel.close()
-        raise TimedOut(remote, timeout)
+    while not channel.status_event.wait(_POLL_SECONDS):
+        if stop.is_set():
+            channel.close()
+            raise KeyboardInterrupt
+        if time.monotonic() > until:
+            channel.close()
+            raise TimedOut(remote, timeout)
+    for reader in readers:  # what the command has left running may hold its outputs for ever
+        reader.join(_GRACE_SECONDS)
     code = channel.recv_exit_status()
     told = (bytes(text).decode(errors="replace") for text in (out, err))
     return Outcome(code if code >= 0 else _BY_SIGNAL, *told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -38,13 +39,15 @@ class Ssm:
     """The transport.
 
     Args:
+        stop: once it is set, a command that runs is cancelled, and ``run`` raises KeyboardInterrupt.
         pause: waits so many seconds.
     """
 
     as_root = ""
 
-    def __init__(self, pause: Callable[[float], None] = time.sleep) -> None:
-        self._pause = pause
+    def __init__(self, stop: threading.Event | None = None, pause: Callable[[float], object] | None = None) -> None:
+        self._stop = stop or threading.Event()
+        self._pause = pause or self._stop.wait
 
     def run(self, remote: Remote, command: str, timeout: float) -> Outcome:
         """Run a line of shell as root; see :class:`~infra.nodes.reach.outcome.Transport`."""
@@ -79,6 +82,8 @@ class Ssm:
                     raise
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._pause(pause)
+            if self._stop.is_set():
+                raise KeyboardInterrupt
         return None
 
 

@@ -15,11 +15,10 @@ from urllib.parse import urlencode
 
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from infra.accounts import explain
+from infra.accounts import explained
 from infra.errors import FederateError
 from infra.nodes.reach.instance import ConnectEndpoint, Instance
 from infra.nodes.reach.outcome import NobodyAnswers, is_loopback
@@ -31,6 +30,8 @@ _SERVICE = "ec2-instance-connect"
 _VALID_SECONDS = 60
 _LONGEST_SECONDS = 3600
 _CONNECT_SECONDS = 10.0
+#: No pings: whether AWS's end answers them is nowhere said, and SSH looks after its connection itself.
+_PING_SECONDS = None
 #: The endpoint answers once the node has, or not.
 _OPEN_SECONDS = 30.0
 _PIECE_BYTES = 65_000
@@ -82,11 +83,8 @@ def signed_url(remote: Remote, endpoint: ConnectEndpoint, instance: Instance, po
         "maxTunnelDuration": _LONGEST_SECONDS,
     }
     request = AWSRequest("GET", f"https://{endpoint.dns_name}/openTunnel?{urlencode(asked)}")
-    try:
-        credentials = remote.credentials()
-        SigV4QueryAuth(credentials, _SERVICE, remote.node.region, _VALID_SECONDS).add_auth(request)
-    except BotoCoreError as error:
-        raise explain(error, remote.where) from error
+    with explained(remote.where):
+        SigV4QueryAuth(remote.credentials(), _SERVICE, remote.node.region, _VALID_SECONDS).add_auth(request)
     return str(request.url)
 
 
@@ -100,10 +98,14 @@ def _connect(remote: Remote, url: str) -> ClientConnection:
         there = socket.create_connection((host, int(port)), _CONNECT_SECONDS)
         there.settimeout(None)
         url = url.replace("https://", "ws://", 1)
-        return connect(url, sock=there, proxy=None, compression=None, open_timeout=_OPEN_SECONDS)
+        return connect(
+            url, sock=there, proxy=None, open_timeout=_OPEN_SECONDS, compression=None, ping_interval=_PING_SECONDS
+        )
     if is_loopback():
         raise NobodyAnswers(remote, "no local session says where tunnels are taken")
-    return connect(url.replace("https://", "wss://", 1), compression=None, open_timeout=_OPEN_SECONDS)
+    return connect(
+        url.replace("https://", "wss://", 1), open_timeout=_OPEN_SECONDS, compression=None, ping_interval=_PING_SECONDS
+    )
 
 
 def _refusal(remote: Remote, error: InvalidStatus) -> FederateError:

@@ -54,6 +54,14 @@ def test_after_the_deployment_every_node_is_ready_and_has_a_certificate(desk: Tr
     assert "89 days left" in desk.run("status")[0]
 
 
+@pytest.mark.parametrize(("command", "why"), [("run", "no Systems Manager agent"), ("ssh", "has no SSH server")])
+def test_a_node_that_is_a_process_has_no_shell_and_says_so(desk: TrainingDesk, command: str, why: str) -> None:
+    _, said = desk.run(command, "hospital-a", "--", "true", code=4)
+    assert "Nobody answers on hospital-a" in said
+    assert why in said
+    assert "depth machines only" in said
+
+
 def test_data_that_are_there_are_not_sent_again(desk: TrainingDesk) -> None:
     sent = json.loads(desk.run("--json", "supply")[0])
     release = desk.folder / "home" / "releases" / f"{sent['release']}.zip"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +27,14 @@ class Ways:
 
     asked: list[tuple[str, str, str, float]] = field(default_factory=list)
     answers: dict[str, Outcome | FederateError] = field(default_factory=dict)
+    is_interrupted: bool = False
 
-    def through(self, over: reach.Over) -> Any:
+    def through(self, over: reach.Over, stop: threading.Event) -> Any:
         def run(remote: Any, command: str, timeout: float) -> Outcome:
             self.asked.append((over.value, remote.node.id, command, timeout))
+            if self.is_interrupted:
+                assert stop.wait(10)
+                raise KeyboardInterrupt
             answer = self.answers.get(remote.node.id, Outcome(0, f"of {remote.node.id}\n", ""))
             if isinstance(answer, FederateError):
                 raise answer
@@ -96,6 +102,15 @@ def test_one_node_that_does_not_answer_is_the_commands_error(ways: Ways, federat
     ways.answers["hospital-a"] = NobodyAnswers(remote("hospital-a"), "there is no SSH server", remedy="Look.")
     code, _, err = federate("run", "hospital-a", "--", "x")
     assert (code, err) == (4, "Nobody answers on hospital-a: there is no SSH server.\n  Look.\n")
+
+
+def test_ctrl_c_ends_what_runs_on_all_nodes(ways: Ways, federate: Any) -> None:
+    ways.is_interrupted = True
+    # The answer of the first node is waited for in this thread; Ctrl-C arrives there.
+    threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
+    code, _, err = federate("run", "hospital-a", "hospital-b", "--", "sleep", "100")
+    assert (code, err) == (130, "Stopped. The same command goes on where it ended.\n")
+    assert len(ways.asked) == 2
 
 
 def test_a_script_gets_an_object_by_node(ways: Ways, federate: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fake_cloud import FakeCloud, federation
 
@@ -24,6 +26,20 @@ def test_every_profile_that_is_wrong_is_told_with_what_was_found_and_expected() 
     assert "profile hospital-b (hospital-b): AWS refuses its credentials: ExpiredToken: The token is expired" in said
     assert "aws sso login --profile hospital-b" in said
     assert "aggregator" not in said
+
+
+def test_requests_that_boto3_has_no_call_for_are_signed_with_the_profiles_own_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials").write_text(
+        "[hospital-a]\naws_access_key_id = AKIA-A\naws_secret_access_key = a\n"
+        "[hospital-b]\naws_access_key_id = AKIA-B\naws_secret_access_key = b\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/none")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/credentials")
+    accounts = AwsAccounts()
+    keys = [accounts.credentials(profile=profile).access_key for profile in ("hospital-a", "hospital-b")]
+    assert keys == ["AKIA-A", "AKIA-B"]
 
 
 def test_a_profile_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

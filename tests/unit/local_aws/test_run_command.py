@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.aws.additions.run_command import DOCUMENT, ONLINE_SECONDS, OUTPUT_CHARACTERS, Refused, RunCommand
+from infra.local.aws.additions.commands import Refused
+from infra.local.aws.additions.run_command import DOCUMENT, ONLINE_SECONDS, OUTPUT_CHARACTERS, RunCommand
 
 NODE = "i-0000000000000000a"
 

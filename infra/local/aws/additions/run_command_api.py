@@ -16,8 +16,9 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models import ec2_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from infra.local.aws.additions.commands import Agent, Command, Invocation, Refused
 from infra.local.aws.additions.refusal import ServiceRefusal
-from infra.local.aws.additions.run_command import DOCUMENT, PLUGIN, Agent, Command, Invocation, Refused, RunCommand
+from infra.local.aws.additions.run_command import DOCUMENT, PLUGIN, RunCommand
 
 #: ListCommandInvocations tells no more than so much of an output.
 _LISTED_CHARACTERS = 2500
