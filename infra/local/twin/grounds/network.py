@@ -79,7 +79,7 @@ class InNetwork:
         self._read_at = 0.0
         self._problem = ""
         self.faults = Faults(self, folder / FAULTS_FILE)
-        service = tunnels(self._deployed, Places(folder), lambda: (self._picture, self._fabric))
+        service = tunnels(self._deployed, lambda: (self._picture, self._fabric))
         threading.Thread(target=service.serve, args=(tunnels_at,), name="tunnels", daemon=True).start()
 
     # What the keeper asks.

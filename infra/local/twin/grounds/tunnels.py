@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from collections.abc import Callable
 
-from infra.local.aws.accounts import SECRET, static_key
-from infra.local.twin.deployed import Deployed, Places
+from infra.local.twin.deployed import Deployed
 from infra.local.twin.network import Fabric, Picture, namespaces
-from infra.local.twin.services.signature import AccessKey
+from infra.local.twin.services.operators import administrators_key, tunnel_endpoint
 from infra.local.twin.services.tunnel import TunnelEndpoint, TunnelService
 
 _CONNECT_SECONDS = 10.0
 _ID = re.compile(r"\beice-[0-9a-f]+")
 
 
-def tunnels(deployed: Deployed, places: Places, now: Callable[[], tuple[Picture, Fabric]]) -> TunnelService:
+def tunnels(deployed: Deployed, now: Callable[[], tuple[Picture, Fabric]]) -> TunnelService:
     """Return the service of all endpoints.
 
     Args:
         deployed: the accounts.
-        places: accounts and Regions.
         now: the network as it is.
     """
-
-    def key_of(access_key: str) -> AccessKey | None:
-        for account, _ in places:
-            if access_key == static_key(account):
-                return AccessKey(access_key, account, SECRET)
-        return None
 
     def find(endpoint: str) -> TunnelEndpoint | None:
         picture, _ = now()
@@ -39,9 +30,8 @@ def tunnels(deployed: Deployed, places: Places, now: Callable[[], tuple[Picture,
                 continue
             ec2 = deployed.client("ec2", interface.account, interface.region)
             told = ec2.describe_instance_connect_endpoints(InstanceConnectEndpointIds=[endpoint])
-            networks = tuple(ipaddress.IPv4Network(vpc.cidr) for vpc in picture.vpcs if vpc.id == interface.vpc)
-            dns_name = told["InstanceConnectEndpoints"][0]["DnsName"]
-            return TunnelEndpoint(endpoint, interface.account, interface.region, dns_name, networks)
+            ranges = [vpc.cidr for vpc in picture.vpcs if vpc.id == interface.vpc]
+            return tunnel_endpoint(told["InstanceConnectEndpoints"][0], ranges)
         return None
 
     def dial(endpoint: str, address: str, port: int) -> socket.socket:
@@ -51,7 +41,7 @@ def tunnels(deployed: Deployed, places: Places, now: Callable[[], tuple[Picture,
                 return namespaces.call(found.namespace, _connect, found.interface.address, (address, port))
         raise ConnectionRefusedError(f"{endpoint} has no place in the network yet")
 
-    return TunnelService(key_of, find, dial)
+    return TunnelService(administrators_key, find, dial)
 
 
 def _endpoint_of(description: str) -> str | None:
