@@ -130,3 +130,28 @@ def _flows(objects: Iterable[Mapping[str, Any]]) -> list[Flow]:
             if counter["packets"]:
                 found.append(Flow("", "", OTHER, 0, counter["packets"], counter["bytes"], direction))
     return found
+
+
+class Counting:
+    """The counts of all peerings of a twin, which come and go."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, Link] = {}
+
+    def follow(self, links: Iterable[Link]) -> None:
+        """Count what crosses these peerings; a new one from nought, the others go on.
+
+        Raises:
+            NetworkRefused: the kernel refuses.
+        """
+        wanted = {link.peering: link for link in links}
+        for peering, link in wanted.items():
+            if self._links.get(peering) != link:
+                start(link)
+                self._links[peering] = link
+        for peering in self._links.keys() - wanted.keys():
+            del self._links[peering]  # its router's table sees no packet any more, or is gone with the router
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return the flows of all peerings; see :func:`report`."""
+        return report(self._links.values())
