@@ -16,6 +16,7 @@ import pytest
 from infra.local.twin.network import namespaces
 from infra.local.twin.network.layout import Link
 
+ROOT = Path(__file__).parents[2]
 HUB = "10.30.0.10"
 NODES = {"hub": HUB, "site-a": "10.10.0.10", "site-b": "10.20.0.10"}
 SITES = ("site-a", "site-b")
@@ -96,8 +97,7 @@ def _peer(site: str, number: int) -> Link:
 
 def run_inside(code: str, *arguments: str, timeout: float = 200.0) -> subprocess.CompletedProcess[str]:
     """Run Python in namespaces of its own, with this folder on its path."""
-    root = Path(__file__).parents[2]
-    path = os.pathsep.join([str(root), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     return subprocess.run(
         ["unshare", "-mn", "--propagation", "private", sys.executable, "-c", code, *arguments],
         capture_output=True,
