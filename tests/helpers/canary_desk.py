@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,12 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 from desk import CHECKOUT
 from training_desk import NODES, TrainingDesk, wait_until
 
-from infra.federation.derive import nodes
-from infra.federation.load import load_federation
+from infra.federation.derive import Node, nodes
+from infra.federation.model import Federation
 from infra.identity import Authority
 from infra.identity.certificates import of_node
 from infra.local.twin.capture.record import Recorded
-from infra.local.twin.capture.search import Search
 
 HELPERS = Path(__file__).parent
 SITES = ("hospital-a", "hospital-b")
@@ -59,6 +59,11 @@ class CanaryDesk(TrainingDesk):
         return made
 
     @property
+    def federation(self) -> Federation:
+        """The file's; what is installed for it is known to its commands, not here."""
+        return Federation.model_validate(yaml.safe_load((self.folder / "federation.yaml").read_text()))
+
+    @property
     def records(self) -> Path:
         return self.folder / "records"
 
@@ -74,7 +79,7 @@ class CanaryDesk(TrainingDesk):
     def recording(self) -> Iterator[None]:
         """Record what leaves the sites."""
         self._issue_identities()
-        federation = load_federation(self.folder / "federation.yaml")
+        federation = self.federation
         arguments = ["--folder", self.twin, "--identities", self.folder / "middle", "--out", self.records]
         arguments += ["--tls-name", nodes(federation)[0].tls_name, "--port", federation.aggregator.port]
         process = subprocess.Popen(
@@ -108,17 +113,11 @@ class CanaryDesk(TrainingDesk):
             wait_until(lambda node=node: "finished" in self._agent_log(node), what=f"the end in the log of {node}")
         return str(self.says("aggregator")["run"])
 
-    def search_endpoints(self, search: Search) -> int:
-        """Feed all that nodes said to AWS's endpoints to a search; return how many bytes that was."""
-        size = 0
-        for path in self.watched.iterdir():
-            said = path.read_bytes()
-            search.feed(path.name, said)
-            size += len(said)
-        return size
-
-    def said_to_endpoints(self) -> bytes:
-        return b"\n".join(path.read_bytes() for path in self.watched.iterdir())
+    def requests(self, node: str) -> Iterator[tuple[str, bytes]]:
+        """Yield what a node has said to AWS's endpoints, connection by connection."""
+        account = node_of(self.federation, node).account
+        for path in self.watched.glob(f"{account}-*"):
+            yield path.name, path.read_bytes()
 
     def keeper(self) -> int:
         """Return the number of the process that keeps the twin: outside of the world it is the first one's child."""
@@ -132,7 +131,7 @@ class CanaryDesk(TrainingDesk):
 
     def _issue_identities(self) -> None:
         """Make what the men in the middle show, with the federation's authority; its own book does not know of it."""
-        federation = load_federation(self.folder / "federation.yaml")
+        federation = self.federation
         folder = self.folder / "home" / "identity" / federation.name
         authority = Authority.open(folder, federation.name)
         key: Any = load_pem_private_key((folder / "key.pem").read_bytes(), None)
@@ -146,6 +145,10 @@ class CanaryDesk(TrainingDesk):
                 (into / "key.pem").write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
                 (into / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
                 (into / "authority.pem").write_bytes(authority.bundle)
+
+
+def node_of(federation: Federation, id_: str) -> Node:
+    return next(node for node in nodes(federation) if node.id == id_)
 
 
 def _children(pid: int) -> list[int]:
