@@ -102,7 +102,7 @@ class InNetwork:
 
     def operations(self) -> Mapping[str, Operation]:
         """Return what may be asked besides."""
-        return {**fault_operations(self.faults), "reachability": self.reachability}
+        return {**fault_operations(self.faults), "reachability": self.reachability, "flows": self._counting.report}
 
     def close(self) -> None:
         """End the nodes in order; the world, and all else in it, ends with the keeper."""
@@ -207,6 +207,7 @@ class InNetwork:
             network.apply(self._fabric, planned)
             self._fabric = planned
             self._services.follow(planned)
+            self._counting.follow(planned.links)
             _log.info("the network: %d VPCs, %d links", len(planned.routers), len(planned.links))
             if {link.peering for link in planned.links} - had:
                 self._picture = picture
