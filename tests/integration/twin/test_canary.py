@@ -8,6 +8,7 @@ requests to AWS at the endpoints, and every frame that its node sends.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import shutil
@@ -221,3 +222,14 @@ def test_negative_control_a_row_among_the_results_is_found_on_its_way_to_the_buc
     assert f"s3 {site} results/{leaking.run_of(site)}/last-patient.csv" in dict(leaking.desk.objects(site))
     found = {finding.sentinel for finding in leaking.in_requests(site, b"last-patient.csv").findings}
     assert found >= {f"{site}: patient: UTF-8", f"{site}: diagnosis: UTF-8"}
+
+
+def test_the_counts_of_the_kernel_are_those_of_the_streams(honest: Canary) -> None:
+    flows = json.loads(honest.desk.run("--json", "local", "flows")[0])
+    assert {(flow["port"], flow["protocol"]) for flow in flows} == {(AGGREGATOR[1], "tcp")}
+    out = {flow["between"][0]: flow["bytes"] for flow in flows if flow["direction"] == "out"}
+    assert set(out) == set(SITES)
+    for site in SITES:
+        sent = honest.desk.recorded(site).summary["leaves"]
+        assert sent < out[site] < sent * TLS_OVERHEAD + HANDSHAKE_BYTES * 2
+    assert "hospital-a (10.10.0.10)" in honest.desk.run("local", "flows")[0]
