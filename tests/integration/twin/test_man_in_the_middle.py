@@ -117,6 +117,18 @@ def test_while_the_aggregator_is_not_there_a_site_waits_as_without_him(tapped: C
         assert run.exit_code(node) == 0, run.log(node)
 
 
+def test_when_the_aggregator_comes_back_sites_find_it_through_him_and_go_on(tapped: Callable[..., Tapped]) -> None:
+    run = tapped(rounds=20, options={"pause": 0.03})
+    run.start_all()
+    wait_until(lambda: run.progress().get("round", 0) >= 3, what="round 3")
+    run.kill("aggregator")
+    run.start("aggregator")
+    for node in (*SITES, "aggregator"):
+        assert run.exit_code(node) == 0, run.log(node)
+    assert all(man.connections >= 2 for man in run.men.values())
+    assert run.rounds()[-1]["answered"] == list(SITES)
+
+
 def test_negative_control_with_another_authority_s_certificates_he_is_refused(tapped: Callable[..., Tapped]) -> None:
     run = tapped(rounds=2, test_authority=Authority("test"))
     run.start_all()

@@ -8,7 +8,6 @@ checks the other's certificate, name and dates. Without the authority he could d
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import socket
 import ssl
@@ -115,7 +114,7 @@ class ManInTheMiddle:
                 )
             )
             writers.append(to_aggregator)
-            from_site, to_site = await self._secure(self._as_server(site))
+            from_site, to_site = await self._secure(self._as_server(site))  # and closed with its transport
             writers.append(to_site)
             self.connections += 1
             carried = (
@@ -125,11 +124,15 @@ class ManInTheMiddle:
             await _first_of(*carried)
         except (OSError, TimeoutError) as error:
             self.failures.append(f"connection {number}: {type(error).__name__}: {error}")
-        finally:
+            if not writers:
+                site.close()  # nobody else has it yet
+        except asyncio.CancelledError:
             for writer in writers:
-                writer.transport.abort() if writer.transport.is_closing() else writer.close()
-            with contextlib.suppress(OSError):
-                site.close()
+                writer.transport.abort()
+            raise
+        finally:
+            for writer in writers:  # what is still to be sent is sent
+                writer.close()
 
     async def _secure(
         self, opening: Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]
