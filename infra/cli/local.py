@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli import faults
+from infra.cli import faults, flows
 from infra.cli.context import Context, context
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: federate local down")(down)
     group.command(epilog="Example: federate --json local status")(status)
     faults.register(group)
+    flows.register(group)
     app.add_typer(group, name="local")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from node_bootstrap.agent.facts import Facts
 
@@ -38,17 +38,25 @@ class Account:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        session = boto3.Session(region_name=facts.region)
+        self._streams: set[str] = set()
+        self._make_clients()
+
+    def _make_clients(self) -> None:
+        """Make them with the credentials that there are now: a client made without any never looks again."""
+        session = boto3.Session(region_name=self._facts.region)
         self._parameters, self._bucket, self._logs = (
             session.client(service, config=_CONFIG) for service in ("ssm", "s3", "logs")
         )
-        self._streams: set[str] = set()
 
     def parameters(self) -> dict[str, str]:
         """Return the node's parameters by their names below the prefix."""
         prefix = f"{self._facts.parameter_prefix}/"
-        pages = self._parameters.get_paginator("get_parameters_by_path").paginate(Path=prefix)
-        return {item["Name"].removeprefix(prefix): item["Value"] for page in pages for item in page["Parameters"]}
+        try:
+            pages = self._parameters.get_paginator("get_parameters_by_path").paginate(Path=prefix)
+            return {item["Name"].removeprefix(prefix): item["Value"] for page in pages for item in page["Parameters"]}
+        except NoCredentialsError:  # the metadata service was late when the clients were made
+            self._make_clients()
+            raise
 
     def publish(self, name: str, value: str) -> None:
         """Set one of the parameters that are the node's to set: its state, its signing request, its host keys."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 from fake_node import FACTS, FakeAccount, facts
 from recorded_aws import RecordedAws
@@ -30,6 +31,29 @@ def test_parameters_go_by_their_names_below_the_prefix(aws: RecordedAws, reached
     assert aws.account.told == {"state": "{}"}
     assert reached.parameters() == {"state": "{}"}
     assert aws.calls[0].given["Name"] == "/federate/fed/hospital-a/state"
+
+
+def test_clients_that_were_made_without_credentials_are_made_again(
+    aws: RecordedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_credentials = boto3.Session.client
+
+    class Late:
+        """What boto3 gives while the metadata service does not answer."""
+
+        def get_paginator(self, _name: str) -> Late:
+            return self
+
+        def paginate(self, **_: str) -> None:
+            raise NoCredentialsError
+
+    monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: Late())
+    reached = Account(facts())
+    aws.account.told["state"] = "{}"
+    monkeypatch.setattr(boto3.Session, "client", with_credentials)
+    with pytest.raises(NoCredentialsError):
+        reached.parameters()
+    assert reached.parameters() == {"state": "{}"}
 
 
 def test_an_object_is_read_or_written_to_a_file(aws: RecordedAws, reached: Account, tmp_path: Path) -> None:

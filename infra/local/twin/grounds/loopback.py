@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra.errors import FederateError
 from infra.local.twin.bodies import Bodies
 from infra.local.twin.control import Operation
 from infra.local.twin.deployed import Deployed, Instance, Places, Seen
@@ -23,6 +24,19 @@ from infra.local.twin.network import Link
 _LOOPBACK_AWS = ("AWS_ENDPOINT_URL", "NO_PROXY", "no_proxy")
 
 _log = logging.getLogger(__name__)
+
+
+class NoPeerings(FederateError):
+    """There is nothing to count."""
+
+    exit_code = 2
+
+
+def _no_flows() -> None:
+    raise NoPeerings(
+        "At the depth processes all nodes are on loopback, and nothing crosses a peering.",
+        remedy="federate local down, then federate local up --depth network.",
+    )
 
 
 class OnLoopback:
@@ -50,8 +64,8 @@ class OnLoopback:
         return {"nodes": self.bodies.as_dict(), "faults": [fault.as_dict() for fault in self.faults.list()]}
 
     def operations(self) -> Mapping[str, Operation]:
-        """Return those of faults."""
-        return operations(self.faults)
+        """Return those of faults; what crosses a peering cannot be told here."""
+        return {**operations(self.faults), "flows": _no_flows}
 
     def close(self) -> None:
         """Leave the bodies: a keeper that is started again finds them, and ``down`` ends them."""

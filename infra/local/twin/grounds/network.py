@@ -32,6 +32,7 @@ from infra.local.twin.grounds.services import Services
 from infra.local.twin.grounds.tunnels import tunnels
 from infra.local.twin.network import Fabric, Link, Picture
 from infra.local.twin.network import reachability as reach
+from infra.local.twin.network.flows import Counting
 from infra.local.twin.services.metadata import Metadata
 
 #: Without any sign of a change everything is read again after so long.
@@ -70,6 +71,7 @@ class InNetwork:
         self._services = Services(folder, self._emulator, self._metadata_of, watch)
         self._picture = Picture()
         self._fabric = Fabric()
+        self._counting = Counting()
         self._seen = Seen({}, set())
         self._metadata: dict[str, Metadata] = {}
         self._metadata_lock = threading.Lock()
@@ -104,7 +106,7 @@ class InNetwork:
 
     def operations(self) -> Mapping[str, Operation]:
         """Return what may be asked besides."""
-        return {**fault_operations(self.faults), "reachability": self.reachability}
+        return {**fault_operations(self.faults), "reachability": self.reachability, "flows": self._counting.report}
 
     def close(self) -> None:
         """End the nodes in order; the world, and all else in it, ends with the keeper."""
@@ -213,6 +215,7 @@ class InNetwork:
             network.apply(self._fabric, planned)
             self._fabric = planned
             self._services.follow(planned)
+            self._counting.follow(planned.links)
             _log.info("the network: %d VPCs, %d links", len(planned.routers), len(planned.links))
             if {link.peering for link in planned.links} - had:
                 self._picture = picture
