@@ -59,10 +59,10 @@ def machines(chosen: argparse.Namespace) -> dict[str, Any]:
     """Return the median seconds from power-on until every node's agent speaks to its account for the first time."""
     try:
         from fake_node import FACTS
-        from infra.local.twin.machines import tools
         from machine_lab import Lab
 
         from infra.local.twin import machines as room
+        from infra.local.twin.machines import tools
         from node_bootstrap.user_data import render
     except ImportError as error:
         raise NotRun(f"machines are not here: {error}") from None
