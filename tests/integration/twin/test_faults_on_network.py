@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ def on_network(story: Callable[[Faults, Callable[[str], float | None]], Any]) ->
                 def opens(site: str) -> float | None:
                     return ground.opens_ms(site, address("aggregator"), FL_PORT)
 
+                deadline = time.monotonic() + 20
+                while None in [opens(site) for site in SITES] and time.monotonic() < deadline:
+                    pass  # the kernel takes its time to call new interfaces up
                 return story(faults, opens)
         finally:
             links.close()
