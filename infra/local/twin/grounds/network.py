@@ -127,6 +127,7 @@ class InNetwork:
         Args:
             federation: the model, as JSON says it.
         """
+        self.look()  # what was deployed in the last second counts
         model = Federation.model_validate(federation)
         ports = sorted({model.aggregator.port, reach.SSH, *_OTHER_PORTS})
         report = reach.compare(model, reach.measure(self._fabric, self._picture, ports))
