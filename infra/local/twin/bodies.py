@@ -60,6 +60,9 @@ class Bodies:
         """Iterate over the ids of instances that have a body, alive or not."""
         return iter(tuple(self._bodies))
 
+    def __contains__(self, instance: object) -> bool:
+        return instance in self._bodies
+
     def is_alive(self, instance: str) -> bool:
         """Say whether an instance's body lives."""
         return instance in self._bodies and self._bodies[instance].is_alive

@@ -9,7 +9,8 @@ from infra.local.twin.network.picture import LOCAL, Group, Picture, RouteTable, 
 
 _SEPARATOR = " to "
 _FL_PORT, _TO_HUB, _RETURN = "fl-port", "to-hub", "return"
-_HTTPS = 443
+#: SSH, and the services of AWS.
+_OTHERS = (22, 443)
 
 
 def route_id(table: str, destination: str) -> str:
@@ -31,7 +32,7 @@ def rules(node: str, picture: Picture) -> list[Deniable]:
     own = _groups_of(node, picture)
     for group in own:
         for rule in (*group.ingress, *group.egress):
-            name = "" if rule.from_port == _HTTPS or rule.protocol != "tcp" else _FL_PORT
+            name = "" if rule.from_port in _OTHERS or rule.protocol != "tcp" else _FL_PORT
             found.append(Deniable(rule.id, name, _described(rule, group)))
     if node != AGGREGATOR_ID:
         mine = {group.id for group in own}

@@ -91,7 +91,10 @@ class OnLoopback:
 
     def processes(self, node: str, name: ProcessName) -> Sequence[int]:
         """Return the processes of a node's agent or application."""
-        agent, others = self.bodies.processes(instance_of(self._seen, node).id)
+        instance = instance_of(self._seen, node).id
+        if instance not in self.bodies:
+            return ()
+        agent, others = self.bodies.processes(instance)
         return (agent,) if name == "agent" else others
 
     def reboot(self, node: str) -> None:

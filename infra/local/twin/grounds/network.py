@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -110,6 +111,8 @@ class InNetwork:
 
     def close(self) -> None:
         """End the nodes in order; the world, and all else in it, ends with the keeper."""
+        with contextlib.suppress(FederateError):
+            self.faults.clear("all", ["freeze"])  # what stands still cannot end in order
         threads = [threading.Thread(target=self._nodes.end, args=(name,)) for name in self._nodes]
         for thread in threads:
             thread.start()
@@ -196,14 +199,15 @@ class InNetwork:
     # Its own.
 
     def _read(self) -> None:
-        seen = self._deployed.instances()
+        self._seen = seen = self._deployed.instances()
         try:
             self._build(network.read(Places(self._folder), self._deployed.client))
             self._problem = ""
         except network.NotInTheTwin as error:  # the network stays as it was; who asks is told
             self._problem = str(error)
             _log.error("%s", error)
-        self._seen = seen
+        if self._read_at == 0.0:
+            self.faults.resume()  # those of a keeper before this one
         self._read_at = time.monotonic()
         with self._metadata_lock:
             self._metadata = {name: told for name, told in self._metadata.items() if name in seen.running}
@@ -220,7 +224,7 @@ class InNetwork:
             _log.info("the network: %d VPCs, %d links", len(planned.routers), len(planned.links))
             if {link.peering for link in planned.links} - had:
                 self._picture = picture
-                self.faults.resume()
+                self.faults.settle_links()
         self._picture = picture
 
     def _follow_instances(self) -> None:

@@ -129,6 +129,8 @@ class ProcessNodes:
 
     def processes(self, instance: str, name: ProcessName) -> Sequence[int]:
         """Return the numbers of the processes of its agent or of its application."""
+        if instance not in self._bodies:
+            return ()
         agent, others = self._bodies.processes(instance)
         return (agent,) if name == "agent" else others
 
