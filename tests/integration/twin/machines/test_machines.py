@@ -299,6 +299,12 @@ def test_a_reboot_resumes_the_unit_and_runs_no_user_data_again(base: str, lab: L
     assert run(lab, 0, "grep -c 'Running command.*part-001' /var/log/cloud-init.log") == "1"
 
 
+def test_user_data_may_be_a_cloud_config_as_well(base: str, lab: Lab) -> None:
+    lab.call("add", 0, base, "#cloud-config\nruncmd:\n- touch /root/ran\n")
+    lab.call("do", 0, "start")
+    lab.until(comes_to(lab, 0, "test -e /root/ran"))
+
+
 def test_power_off_keeps_disk_volume_and_host_key(base: str, lab: Lab) -> None:
     boot(lab, base, 0)
     run(lab, 0, f"echo kept > {STATE}/probe; echo kept > /root/probe")
