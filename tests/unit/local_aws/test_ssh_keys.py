@@ -58,6 +58,7 @@ def test_keys_of_several_operators_are_shown_beside_each_other() -> None:
         line(ec.generate_private_key(ec.SECP256R1())),
         line(rsa.generate_private_key(65537, 1024)),
     ],
+    ids=["nothing", "no key", "two keys", "options", "another curve", "too short"],
 )
 def test_what_is_no_key_or_of_another_kind_is_refused(text: str) -> None:
     with pytest.raises(NoKey):
