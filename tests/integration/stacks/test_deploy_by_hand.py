@@ -150,8 +150,9 @@ def test_the_document_holds_from_the_hubs_deployment_to_a_hospital_leaving(loopb
     loopback.run(hub_node)
     group = loopback.stacks("aggregator")["eicu-HubNetwork"]["NodeSecurityGroupId"]
     answer = loopback.client("aggregator", "ec2").describe_security_groups(GroupIds=[group])
-    (admitted,) = answer["SecurityGroups"][0]["IpPermissions"]
-    assert (admitted["FromPort"], admitted["ToPort"]) == (8890, 8890)
+    ports = {(admitted["FromPort"], admitted["ToPort"]) for admitted in answer["SecurityGroups"][0]["IpPermissions"]}
+    assert ports == {(8890, 8890), (22, 22)}  # 22 for the VPC's own Instance Connect Endpoint
+    (admitted,) = (rule for rule in answer["SecurityGroups"][0]["IpPermissions"] if rule["FromPort"] == 8890)
     assert [pair["GroupId"] for pair in admitted["UserIdGroupPairs"]] == [hand_over["NodeSecurityGroupId"]]
 
     loopback.run(diff)

@@ -29,8 +29,8 @@ PACKAGES = (
     "util-linux",
 )
 
-#: Units for hardware, consoles and updates that a node in the twin does not have; and the two of cloud-init's four
-#: stages that have nothing to do here, each a quarter of a second of work: sources without a network, and packages.
+#: Units for hardware, consoles and updates that a node in the twin does not have; and two of cloud-init's four stages
+#: that have nothing to do here, each a quarter of a second of work: sources without a network, and packages.
 MASKED = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
