@@ -144,11 +144,11 @@ def test_killed_agents_and_applications_come_back_and_the_run_finishes(desk: Tra
 
 def test_a_killed_twin_comes_back_with_the_next_command_and_doubles_nobody(desk: TrainingDesk) -> None:
     agents = {node: body["pid"] for node, body in desk.bodies().items()}
-    twin, _ = json.loads((desk.twin / "twin.json").read_text())
+    twin = json.loads((desk.twin / "twin.json").read_text())["pid"]
     os.kill(twin, signal.SIGKILL)
     wait_until(lambda: started_at(twin) is None, what="the end of the twin")
     desk.run("status")
-    assert json.loads((desk.twin / "twin.json").read_text())[0] != twin
+    assert json.loads((desk.twin / "twin.json").read_text())["pid"] != twin
     os.kill(agents["hospital-a"], signal.SIGKILL)  # who brings it back has looked at all of them
     wait_until(
         lambda: desk.bodies().get("hospital-a", {}).get("pid", agents["hospital-a"]) != agents["hospital-a"],
