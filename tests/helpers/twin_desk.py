@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -62,10 +64,14 @@ class Remains:
             frozenset(str(path) for path in groups),
         )
 
-    def of(self, folder: Path, tags: str) -> list[str]:
-        """Return what of it a desk's twin has left: mounts and loops of its folder, groups of its tag."""
-        mine = [place for place in (*self.mounts, *self.loops) if place.startswith(str(folder))]
-        return [*mine, *(group for group in self.groups if tags in group)]
+    def of(self, desk: TwinDesk) -> list[str]:
+        """Return what a desk's twin has left: mounts and loops of its folder, groups of its tag, and any network."""
+        home = str(desk.folder)
+        mine = [place for place in (*self.mounts, *self.loops) if place.startswith(home)]
+        tag = hashlib.sha256(os.fsencode(desk.twin)).hexdigest()[:12]
+        # Nobody else makes networks of these names in the machine's own place for them, not even another twin.
+        names = [name for name in (*self.namespaces, *self.links) if name.startswith(("vpc-", "eni-", "pcx-", "wan"))]
+        return [*mine, *names, *(group for group in self.groups if tag in group)]
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:

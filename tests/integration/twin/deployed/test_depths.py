@@ -17,13 +17,13 @@ def test_the_demo_ends_with_the_same_model_at_every_depth(make_desk: Callable[..
     models: dict[str, str] = {}
     for depth in ("processes", "network", "machines"):
         desk = make_desk(depth)
-        before = Remains.now()
         demo = desk.begin("--json", "demo", FEDERATE_FILE=str(EXAMPLE), EICU_DIR="")
         out, err = demo.communicate(timeout=600)
         assert demo.returncode == 0, err
         told = json.loads(out)
-        (model,) = (desk.folder / "home" / "demo" / "results").rglob("model.json")
+        (model,) = (desk.folder / "home" / "demo" / "results").rglob("summary.json")
         models[depth] = json.loads(model.read_text())["model_sha256"]
         assert told["audit"]["left"] == []
-        assert Remains.now() == before
+        assert Remains.now().of(desk) == []
+        assert desk.processes() == {}
     assert len(set(models.values())) == 1, models
