@@ -126,8 +126,8 @@ class Faults:
             FaultRefused: nothing of the kind is wrong with the node.
         """
         with self._lock:
-            self._refuse_unknown(node)
             if not self._find(node, UNDOING[verb]):
+                self._refuse_unknown(node)
                 raise FaultRefused(
                     f"Nothing to {verb} at {node}.", remedy=f"It takes back: {', '.join(UNDOING[verb])}."
                 )
@@ -201,9 +201,10 @@ class Faults:
         self._keep(self._kept.lacking([fault.id for fault in self._find(node, kind.lifts)]))
 
     def _end(self, fault: Fault) -> None:
-        if fault.node in self._ground.nodes():
-            scene = Scene(self._ground, self._links, self._kept.lacking([fault.id]).faults)
-            KINDS[fault.kind].revert(scene, fault)
+        kind = KINDS[fault.kind]
+        # What is not in the node itself is taken back without it, too: its instance may be stopped, and start again.
+        if fault.node in self._ground.nodes() or not kind.is_in_the_node:
+            kind.revert(Scene(self._ground, self._links, self._kept.lacking([fault.id]).faults), fault)
         self._keep(self._kept.lacking([fault.id]))
 
     def _meant(self, which: str) -> tuple[Fault, ...]:
