@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _report(_of_aws(error) or _unexpected(error), as_json="--json" in given)
+        return _report(_of_aws(error) or _of_disk(error) or _unexpected(error), as_json="--json" in given)
     return code if isinstance(code, int) else 0
 
 
@@ -119,6 +120,22 @@ def _of_aws(error: Exception) -> FederateError | None:
     from infra.accounts import explain
 
     return explain(error)
+
+
+class DiskFull(FederateError):
+    """There is no space for what a command writes."""
+
+    exit_code = 4
+
+
+def _of_disk(error: Exception) -> FederateError | None:
+    """Return what an error of the disk means, or None if it is none."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    where = f": {error.filename} cannot be written" if error.filename else ""
+    return DiskFull(
+        f"The disk is full{where}.", remedy=f"Local state is in {home()}; FEDERATE_HOME names another place."
+    )
 
 
 def _unexpected(error: Exception) -> FederateError:

@@ -30,6 +30,7 @@ class Ground(Protocol):
         Raises:
             BotoCoreError: loopback AWS does not answer.
             ClientError: it refuses.
+            OSError: this machine refuses something for now; the next look tries it again.
             FederateError: the ground itself cannot be kept any more.
         """
 
@@ -77,6 +78,8 @@ def keep(ground: Ground, folder: Path, stop: threading.Event) -> int:
             except FederateError as error:  # what is half made cannot be mended: the world ends with it
                 _log.error("%s", error)
                 return 1
+            except OSError as error:  # a full disk, no file descriptor left: it may pass, and what runs goes on
+                _log.warning("%s; it is tried again", error)
         return 0
     finally:
         control.close()

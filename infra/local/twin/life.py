@@ -73,22 +73,22 @@ def start(environment: Mapping[str, str], federation: Federation, depth: Depth |
     Args:
         environment: reaches loopback AWS; see :func:`infra.local.session.ensure_up`.
         federation: whose accounts and Regions are looked at.
-        depth: how deep; None takes a running twin as it is, and starts one at the depth *processes*.
+        depth: how deep; None takes the twin as it is or was, and starts a first one at the depth *processes*.
 
     Raises:
-        OtherDepth: it runs, at another depth.
+        OtherDepth: it runs at another depth, or did until it died: bodies of the one are none of the other's.
         CannotGoSoDeep: this machine lacks something that the depth needs.
     """
     Places(folder()).add((node.account, node.region) for node in nodes(federation))
     found = recorded()
+    if found is not None and depth not in (None, found.depth):
+        raise OtherDepth(
+            f"The twin runs at the depth {found.depth}, and {depth} is asked for.",
+            remedy="federate local down ends it, with everything that is deployed into loopback AWS.",
+        )
     if found is not None and found.is_running:
-        if depth not in (None, found.depth):
-            raise OtherDepth(
-                f"The twin runs at the depth {found.depth}, and {depth} is asked for.",
-                remedy="federate local down ends it, with everything that is deployed into loopback AWS.",
-            )
         return found
-    wanted = depth or Depth.PROCESSES
+    wanted = depth or (Depth.PROCESSES if found is None else found.depth)
     refuse_unless_possible(wanted)
     _end_orphans(_TWIN)
     return _start(environment, wanted)
@@ -97,25 +97,25 @@ def start(environment: Mapping[str, str], federation: Federation, depth: Depth |
 def stop() -> None:
     """End the twin and every body, and delete what they left: it was only ever a picture of loopback AWS."""
     found = recorded()
-    depth = found.depth if found is not None else Depth.PROCESSES
+    depth = found.depth if found is not None else None
     if found is not None:
         process.end(found.pid, found.began, grace_seconds=_GRACE_SECONDS)
     _end_orphans(_TWIN, *_NODES)
+    # What is written down of bodies at another depth are numbers of another world's processes, here anybody's.
     if depth is Depth.PROCESSES:
         Bodies(folder()).end_all()
-    elif depth is Depth.MACHINES:
+    elif depth is not Depth.NETWORK and sys.platform == "linux":
         from infra.local.twin.machines import sweep
 
         sweep(tag())
-    _state_file().unlink(missing_ok=True)
-    log = folder() / "twin.log"
     for left in folder().iterdir():
-        if left == log:
+        if left in (folder() / "twin.log", _state_file()):
             continue
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+    _state_file().unlink(missing_ok=True)  # the last: whoever is stopped here begins again where the depth is known
 
 
 def status() -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Kind(ABC):
         needs: the least depth at which it can be shown.
         lasts: whether it can be taken back; what does not last is an event.
         needs_power: whether it makes no sense on a node that is powered off.
+        is_in_the_node: whether it is gone with the node, and can be taken back only while its instance runs.
         lifts: kinds of fault that are over on the node once this has happened.
     """
 
@@ -41,6 +42,7 @@ class Kind(ABC):
     needs: ClassVar[str] = "processes"
     lasts: ClassVar[bool] = True
     needs_power: ClassVar[bool] = False
+    is_in_the_node: ClassVar[bool] = False
     lifts: ClassVar[tuple[str, ...]] = ()
 
     def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:

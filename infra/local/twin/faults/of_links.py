@@ -103,10 +103,9 @@ _NAMES = {kind.name for kind in LINK_KINDS}
 
 def settle(scene: Scene, nodes: Iterable[str]) -> None:
     """Bring every link of these nodes into the state that all active faults on it make together."""
-    alive = scene.ground.nodes()
-    faults = [fault for fault in scene.active if fault.kind in _NAMES and fault.node in alive]
-    ends = {node: scene.ground.links(node) for node in {*nodes, *(fault.node for fault in faults)} if node in alive}
-    for link in {link.peering: link for node in nodes for link in ends.get(node, ())}.values():
+    faults = [fault for fault in scene.active if fault.kind in _NAMES]
+    ends = {node: scene.ground.links(node) for node in {*nodes, *(fault.node for fault in faults)}}
+    for link in {link.peering: link for node in nodes for link in ends[node]}.values():
         on_it = [fault for fault in faults if any(one.peering == link.peering for one in ends[fault.node])]
         if any(fault.kind == _Cut.name for fault in on_it):
             scene.links.cut(link)

@@ -24,6 +24,7 @@ class _FillDisk(Kind):
 
     name = "fill-disk"
     needs = "network"
+    is_in_the_node = True
 
     def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse a disk that is not the node's alone: it would be this machine's that is filled."""
@@ -54,6 +55,7 @@ class _SkewClock(Kind):
     name = "skew-clock"
     needs = "network"
     needs_power = True
+    is_in_the_node = True
     parameters: ClassVar[Mapping[str, Reader]] = {"by": units.offset_seconds}
 
     def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,12 @@ class Faults:
         self._lock = threading.RLock()
 
     def list(self) -> tuple[Fault, ...]:
-        """Return the faults that are in force, the oldest first."""
-        return self._kept.faults
+        """Return the faults that are in force, the oldest first; what is over by itself is struck off, as an event."""
+        with self._lock:
+            for fault in self._kept.faults:
+                if KINDS[fault.kind].is_over(fault):
+                    self._strike_off(fault)
+            return self._kept.faults
 
     def events(self) -> tuple[Event, ...]:
         """Return what was done and is over, the oldest first; the last hundred."""
@@ -126,8 +130,8 @@ class Faults:
             FaultRefused: nothing of the kind is wrong with the node.
         """
         with self._lock:
-            self._refuse_unknown(node)
             if not self._find(node, UNDOING[verb]):
+                self._refuse_unknown(node)
                 raise FaultRefused(
                     f"Nothing to {verb} at {node}.", remedy=f"It takes back: {', '.join(UNDOING[verb])}."
                 )
@@ -146,7 +150,7 @@ class Faults:
             for fault in self._kept.faults:
                 kind = KINDS[fault.kind]
                 if kind.is_over(fault):
-                    self._keep(self._kept.lacking([fault.id]).noting(_event_of("over", fault, fault.text)))
+                    self._strike_off(fault)
                     continue
                 try:
                     self._refuse_unknown(fault.node)
@@ -161,6 +165,9 @@ class Faults:
         """Have links that are new, or were made anew, be as the faults say; all other faults are let alone."""
         with self._lock:
             settle(self._scene(), [fault.node for fault in self._kept.faults])
+
+    def _strike_off(self, fault: Fault) -> None:
+        self._keep(self._kept.lacking([fault.id]).noting(_event_of("over", fault, fault.text)))
 
     def _begin(self, kind: Kind, node: str, values: dict[str, Any]) -> Fault:
         before = self._kept
@@ -201,9 +208,10 @@ class Faults:
         self._keep(self._kept.lacking([fault.id for fault in self._find(node, kind.lifts)]))
 
     def _end(self, fault: Fault) -> None:
-        if fault.node in self._ground.nodes():
-            scene = Scene(self._ground, self._links, self._kept.lacking([fault.id]).faults)
-            KINDS[fault.kind].revert(scene, fault)
+        kind = KINDS[fault.kind]
+        # What is not in the node itself is taken back without it, too: its instance may be stopped, and start again.
+        if fault.node in self._ground.nodes() or not kind.is_in_the_node:
+            kind.revert(Scene(self._ground, self._links, self._kept.lacking([fault.id]).faults), fault)
         self._keep(self._kept.lacking([fault.id]))
 
     def _meant(self, which: str) -> tuple[Fault, ...]:

@@ -72,6 +72,7 @@ class InNetwork:
         self._services = Services(folder, self._emulator, self._metadata_of, watch)
         self._picture = Picture()
         self._fabric = Fabric()
+        self._is_complete = True
         self._counting = Counting()
         self._seen = Seen({}, set())
         self._metadata: dict[str, Metadata] = {}
@@ -215,8 +216,9 @@ class InNetwork:
 
     def _build(self, picture: Picture) -> None:
         planned = network.plan(picture, denial.as_planned(self._withheld))
-        if planned != self._fabric:
-            had = {link.peering for link in self._fabric.links}
+        if planned != self._fabric or not self._is_complete:
+            had = {link.peering for link in self._fabric.links} if self._is_complete else set()
+            self._is_complete = False  # until services, counters and faults have followed: a failure is made up for
             network.apply(self._fabric, planned)
             self._fabric = planned
             self._services.follow(planned)
@@ -225,6 +227,7 @@ class InNetwork:
             if {link.peering for link in planned.links} - had:
                 self._picture = picture
                 self.faults.settle_links()
+            self._is_complete = True
         self._picture = picture
 
     def _follow_instances(self) -> None:

@@ -150,3 +150,14 @@ def test_a_node_that_is_powered_off_has_nothing_that_could_fail(faults, running,
 def test_what_is_not_wrong_is_not_undone(faults, verb):
     with pytest.raises(FaultRefused, match=f"Nothing to {verb} at hospital-a"):
         faults.undo(verb, "hospital-a")
+
+
+def test_a_frozen_node_whose_processes_have_ended_is_not_frozen_any_more(faults, running):
+    faults.add("freeze", "hospital-a")
+
+    for pid in running.values():
+        os.kill(pid, signal.SIGKILL)
+    assert all(becomes(pid, "Z") for pid in running.values())
+
+    assert faults.list() == ()
+    assert [(event.kind, event.node) for event in faults.events()] == [("over", "hospital-a")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_ground import CUT, HEALTHY, FakeGround, FakeLinks
+from fake_ground import CUT, HEALTHY, FakeGround, FakeLink, FakeLinks
 
 from infra.local.twin.faults import Faults, recorded
 from infra.local.twin.faults.errors import FaultRefused
@@ -173,3 +173,34 @@ def test_the_keeper_serves_plain_values(faults):
     assert rebooted["event"]["kind"] == "reboot"
     assert cleared == {"cleared": []}
     assert json.loads(json.dumps([added, listed, healed, rebooted])) == [added, listed, healed, rebooted]
+
+
+def test_what_is_not_in_the_node_is_taken_back_while_its_instance_is_stopped(faults, ground, links):
+    faults.add("cut", "hospital-a")
+    faults.add("power-off", "hospital-a")
+    faults.add("deny-rule", "hospital-a", rule="fl-port")
+    del ground.roles["hospital-a"]
+
+    faults.clear("hospital-a")
+
+    assert links.states == {"pcx-hospital-a": HEALTHY}
+    assert ("power on", "hospital-a") in ground.did
+    assert ground.withheld == frozenset()
+
+
+def test_a_node_whose_instance_is_stopped_can_be_powered_on(faults, ground):
+    off = faults.add("power-off", "hospital-a")
+    del ground.roles["hospital-a"]
+
+    assert [fault.id for fault in faults.undo("power-on", "hospital-a")] == [off.id]
+
+
+def test_a_cut_link_stays_cut_while_the_sites_instance_is_stopped(faults, ground, links):
+    faults.add("cut", "hospital-a")
+    slow = faults.add("slow", "aggregator", latency="80ms")
+    ground.links = lambda node: [FakeLink("pcx-hospital-a")]
+    del ground.roles["hospital-a"]
+
+    faults.clear(slow.id)
+
+    assert links.states["pcx-hospital-a"] == CUT
