@@ -170,6 +170,12 @@ def test_what_a_node_writes_is_its_own(up: Lab, base: str) -> None:
     assert not Path(base, "usr/bin/mine").exists()
 
 
+def test_root_makes_no_device_file_by_which_another_nodes_disk_could_be_read(up: Lab) -> None:
+    assert fails(up, 0, "mknod /root/disk b 7 0")
+    assert run(up, 0, "mkfifo /root/pipe && echo made") == "made"  # the negative control: what is no device can be made
+    run(up, 0, "rm /root/pipe")
+
+
 def test_temporary_files_are_on_the_root_disk(up: Lab) -> None:
     assert run(up, 0, "findmnt --noheadings --output TARGET --target /tmp") == "/"
 
