@@ -24,6 +24,7 @@ class _FillDisk(Kind):
 
     name = "fill-disk"
     needs = "network"
+    needs_power = True
 
     def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse a disk that is not the node's alone: it would be this machine's that is filled."""
