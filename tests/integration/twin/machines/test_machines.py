@@ -65,7 +65,7 @@ def up(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def boot(lab: Lab, base: str, number: int, volume: str = "") -> None:
     lab.call("add", number, base, render(FACTS), volume)
     lab.call("do", number, "start")
-    lab.until(lambda: operations(lab, number))
+    lab.until(lambda: "PutParameter" in operations(lab, number))  # the agent of ours; the SSM agent is heard before
 
 
 def operations(lab: Lab, number: int) -> list[str]:
