@@ -73,6 +73,7 @@ class Place:
                 if left_over:
                     board.say(in_words(left_over))
                     delete(links(left_over), self.accounts)
+                self._forget_what_nodes_before_said(stacks)
                 Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
             return assembly
 
@@ -108,13 +109,26 @@ class Place:
         assembly = self.prepare()
         return compare(chosen(assembly.plan, only), self._cdk(assembly))
 
+    def _forget_what_nodes_before_said(self, stacks: Sequence[StackPlan]) -> None:
+        """Delete the state that a node before left: who waits for the one that is made now would take it for its own.
+
+        What was wanted of it, and its certificate, are for the next one as well.
+        """
+        gone = self._nodes_without(stacks, Condition.ABSENT, Condition.BROKEN)
+        for remote in remotes(self.federation, self.accounts, gone) if gone else ():
+            remote.forget_state()
+
     def _forget_nodes(self, stacks: Sequence[StackPlan]) -> None:
         """Delete what nodes that are gone have published, and what was wanted of them."""
-        reader = Stacks(self.accounts)
-        of_nodes = [stack for stack in stacks if stack.id.startswith(("HubNode", "SiteNode-"))]
-        gone = [stack.node for stack in of_nodes if reader.condition(stack) is Condition.ABSENT]
+        gone = self._nodes_without(stacks, Condition.ABSENT)
         if gone:
             forget_all(remotes(self.federation, self.accounts, gone))
+
+    def _nodes_without(self, stacks: Sequence[StackPlan], *conditions: Condition) -> list[str]:
+        """Return the nodes among these stacks whose own stack is in one of these conditions."""
+        reader = Stacks(self.accounts)
+        of_nodes = [stack for stack in stacks if stack.id.startswith(("HubNode", "SiteNode-"))]
+        return [stack.node for stack in of_nodes if reader.condition(stack) in conditions]
 
     def _cdk(self, assembly: Assembly) -> CdkCommand:
         return CdkCommand(assembly.folder, self.home / "logs" / self.federation.name)

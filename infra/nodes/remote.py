@@ -181,6 +181,11 @@ class Remote:
                 Name=f"{self.node.parameter_prefix}/{name}", Value=value, Type="String", Overwrite=True
             )
 
+    def forget_state(self) -> None:
+        """Delete what the node last said of itself: the one that comes next has said nothing yet."""
+        with explained(self.where):
+            self.client("ssm").delete_parameters(Names=[f"{self.node.parameter_prefix}/{contract.STATE}"])
+
     def forget(self) -> int:
         """Delete all parameters of the node; return how many there were."""
         with explained(self.where):

@@ -44,7 +44,7 @@ class Lab:
             one_tree: show control groups of version 2 alone, as newer systems do.
         """
         groups = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&" if one_tree else ""
-        inside = f'{groups} mount -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"'
+        inside = f'{groups} mount --make-rshared / && mount -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"'
         self._process = subprocess.Popen(
             [
                 *("unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"),

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 _NAME = "control.sock"
 _LINE_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 120.0
+#: After an accept that failed.
+_BREATH_SECONDS = 0.05
 
 Operation = Callable[..., Any]
 
@@ -102,10 +105,13 @@ class Control:
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
+        while self._listener.fileno() >= 0:
+            try:
                 end, _ = self._listener.accept()
-                threading.Thread(target=self._answer, args=(end,), daemon=True).start()
+            except OSError:  # closed; or no descriptor is free, which passes
+                time.sleep(_BREATH_SECONDS)
+                continue
+            threading.Thread(target=self._answer, args=(end,), daemon=True).start()
 
     def _answer(self, end: socket.socket) -> None:
         with end, contextlib.suppress(OSError), end.makefile("rwb") as stream:

@@ -43,6 +43,7 @@ def keeper(asked):
         "pid": os.getpid(), "uid": os.getuid(), "processes": len([n for n in os.listdir("/proc") if n.isdigit()]),
         "links": sorted(os.listdir("/proc/sys/net/ipv4/conf")),
         "namespaces": os.listdir("/run/netns"),
+        "shared": [l.split()[6].startswith("shared:") for l in open("/proc/self/mountinfo") if l.split()[4] == "/"],
         "heard": opener.open("http://127.0.0.1:%d/" % address[1]).read().decode(),
     }
     print(json.dumps(told), flush=True)
@@ -137,6 +138,14 @@ def test_outside_nothing_of_it_is_to_be_seen(world: Callable[..., Any]) -> None:
     before = _seen_outside()
     world()
     assert _seen_outside() == before
+
+
+def test_its_mounts_are_shared_within_it_so_that_what_is_unmounted_is_nowhere_any_more(
+    world: Callable[..., Any],
+) -> None:
+    shared = world()[1]["shared"]
+    assert shared
+    assert all(shared)
 
 
 def test_two_worlds_do_not_meet(world: Callable[..., Any]) -> None:

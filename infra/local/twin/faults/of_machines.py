@@ -24,6 +24,7 @@ class _FillDisk(Kind):
 
     name = "fill-disk"
     needs = "network"
+    needs_power = True
     is_in_the_node = True
 
     def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:

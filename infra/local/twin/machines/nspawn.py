@@ -47,6 +47,8 @@ def boot_command(
         "--console=read-only",
         "--setenv=SYSTEMD_COLORS=0",
         f"--kill-signal={POWER_OFF}",
+        # Or a node's root could make itself the device file of another node's disk, and read it.
+        "--drop-capability=CAP_MKNOD",
         *(f"--bind={outside}:{inside}" for inside, outside in devices.items()),
         *(f"--bind-ro={outside}:{inside}" for inside, outside in files.items()),
         INIT_PATH,

@@ -44,6 +44,9 @@ def first_process(keeper: Callable[[], int]) -> int:
 
 def _mounts() -> None:
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    # A machine takes along a copy of every mount that is there when it boots, other machines' disks among them. It lets
+    # go of them as they are unmounted here, if these are shared; or a disk would be attached for as long as it runs.
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
     kernel.mount("proc", "/proc", "proc", _UNTOUCHED)
     # Under /run are the names of network namespaces, which shall be ours alone, and often the resolver's file.
     resolver = _RESOLVER_FILE.resolve()

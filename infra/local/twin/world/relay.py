@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 
 from infra.local.twin.world.outside import connection
 
 _BYTES = 1 << 18
+_BREATH_SECONDS = 0.05
 
 
 class Relay:
@@ -27,7 +29,11 @@ class Relay:
 
     def _accept(self) -> None:
         while True:
-            accepted, _ = self._listener.accept()
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:  # no descriptor is free, which passes
+                time.sleep(_BREATH_SECONDS)
+                continue
             threading.Thread(target=self._connect, args=(accepted,), daemon=True).start()
 
     def _connect(self, accepted: socket.socket) -> None:

@@ -65,7 +65,7 @@ def up(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def boot(lab: Lab, base: str, number: int, volume: str = "") -> None:
     lab.call("add", number, base, render(FACTS), volume)
     lab.call("do", number, "start")
-    lab.until(lambda: operations(lab, number))
+    lab.until(lambda: "PutParameter" in operations(lab, number))  # the agent of ours; the SSM agent is heard before
 
 
 def operations(lab: Lab, number: int) -> list[str]:
@@ -169,6 +169,13 @@ def test_a_node_makes_its_own_host_key_and_the_base_has_none(up: Lab, base: str)
 def test_what_a_node_writes_is_its_own(up: Lab, base: str) -> None:
     run(up, 0, "touch /usr/bin/mine")
     assert not Path(base, "usr/bin/mine").exists()
+
+
+def test_root_makes_no_device_file_by_which_another_nodes_disk_could_be_read(up: Lab) -> None:
+    as_unit = "systemd-run --quiet --pipe --wait"  # what enters from outside may more than what runs inside
+    assert fails(up, 0, f"{as_unit} mknod /root/disk b 7 0")
+    run(up, 0, f"{as_unit} mkfifo /root/pipe")  # the negative control: what is no device can be made
+    run(up, 0, "rm /root/pipe")
 
 
 def test_temporary_files_are_on_the_root_disk(up: Lab) -> None:
@@ -316,6 +323,14 @@ def test_power_off_keeps_disk_volume_and_host_key(base: str, lab: Lab) -> None:
     lab.until(agent_is_up(lab, 0))
     assert run(lab, 0, f"cat {STATE}/probe /root/probe").split() == ["kept", "kept"]
     assert run(lab, 0, "cat /etc/ssh/ssh_host_ed25519_key.pub") == key
+
+
+def test_a_machine_is_powered_on_again_while_one_that_booted_after_it_runs(base: str, lab: Lab) -> None:
+    boot(lab, base, 0)
+    boot(lab, base, 1)  # it has copies of the mounts that it found
+    lab.call("do", 0, "power_off")
+    lab.call("do", 0, "start")
+    lab.until(agent_is_up(lab, 0))
 
 
 def test_the_state_volume_outlives_the_node_even_if_its_power_is_taken_away(base: str, lab: Lab) -> None:

@@ -135,7 +135,8 @@ def test_processes_of_a_node_that_begins_anew_are_not_frozen_any_more(faults, gr
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameters"), [("kill", {}), ("freeze", {}), ("reboot", {}), ("skew-clock", {"by": "+2h"})]
+    ("kind", "parameters"),
+    [("kill", {}), ("freeze", {}), ("reboot", {}), ("skew-clock", {"by": "+2h"}), ("fill-disk", {})],
 )
 def test_a_node_that_is_powered_off_has_nothing_that_could_fail(faults, running, kind, parameters):
     faults.add("power-off", "hospital-a")

@@ -34,6 +34,10 @@ def test_a_file_that_is_shown_inside_cannot_be_written_there() -> None:
     assert "--bind-ro=/twin/ca.pem:/etc/ca.pem" in boot({"/etc/ca.pem": Path("/twin/ca.pem")})
 
 
+def test_its_root_cannot_make_itself_the_device_of_another_machines_disk() -> None:
+    assert "--drop-capability=CAP_MKNOD" in boot()
+
+
 def test_no_file_beside_the_root_changes_how_it_boots() -> None:
     assert "--settings=no" in boot()
 
