@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+# A child that is forked from a process that has used gRPC gets threads of gRPC's own, and a process with threads may
+# make no user namespace. No test uses gRPC in such a child.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

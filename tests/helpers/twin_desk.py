@@ -55,7 +55,10 @@ class Remains:
         told = subprocess.run(
             ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], capture_output=True, text=True
         )
-        groups = Path("/sys/fs/cgroup").glob("**/federate-twin-*")
+        groups = []
+        for folder, below, _ in os.walk("/sys/fs/cgroup"):  # groups come and go meanwhile, which os.walk passes over
+            groups += [Path(folder) / name for name in below if name.startswith("federate-twin-")]
+            below[:] = [name for name in below if not name.startswith("federate-twin-")]
         return cls(
             frozenset(path.name for path in named.iterdir()) if named.is_dir() else frozenset(),
             mounts,

@@ -52,4 +52,5 @@ def test_the_check_finds_what_is_there(make_desk: Callable[..., TwinDesk]) -> No
     desk = make_desk("network")
     desk.run("local", "up")
     assert desk.processes("infra.local.twin")
-    assert {"twin.json", "control.sock"} <= {path.name for path in desk.twin.iterdir()}
+    wanted = {"twin.json", "control.sock"}
+    eventually(lambda: wanted <= {path.name for path in desk.twin.iterdir()}, "the twin's files")
