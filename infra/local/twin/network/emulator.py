@@ -32,6 +32,8 @@ _BUFFER_BYTES = 32 << 20
 _LONGEST = 70_000
 #: So many frames are taken from one end before the other end, and what is due, have their turn.
 _AT_ONCE = 64
+#: How often a link that carries nothing looks whether its ends are still there.
+_LOOK_SECONDS = 1.0
 _INPUT = 0
 
 
@@ -97,6 +99,16 @@ class Wire:
                 return
             lane.enter(frame, time.monotonic())
 
+    def look(self) -> None:
+        """Make sure that both ends exist: the kernel tells of a deletion once, and perhaps only of its first part.
+
+        Raises:
+            Gone: there is no such end any more.
+        """
+        for index, name in enumerate(self._names):
+            if self._is_open and not self._is_there(index):
+                raise Gone(name)
+
     def _is_there(self, index: int) -> bool:
         try:
             return socket.if_nametoindex(self._names[index]) == self._indexes[index]
@@ -125,7 +137,9 @@ def _carry(wire: Wire, ends: tuple[socket.socket, socket.socket]) -> None:
     unread = b""
     wait: float | None = None
     while True:
-        ready, _, _ = select.select([_INPUT, *handles], [], [], wait)
+        ready, _, _ = select.select([_INPUT, *handles], [], [], _LOOK_SECONDS if wait is None else wait)
+        if not ready and wait is None:
+            wire.look()
         for handle in handles:
             if handle in ready:
                 wire.take(handles.index(handle))
