@@ -7,7 +7,6 @@ which it was made, so that sockets made here can be served from anywhere.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -20,14 +19,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from infra.errors import FederateError
+from infra.local.twin.world import kernel
 
 FOLDER = Path("/run/netns")
 _SYSCTLS = Path("/proc/sys/net")
-_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 _GET_FLAGS, _RUNNING = 0x8913, 0x40  # SIOCGIFFLAGS, IFF_RUNNING
 _READY_SECONDS = 10.0
 _POLL_SECONDS = 0.001
-_libc = ctypes.CDLL(None, use_errno=True)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -179,9 +177,9 @@ def _enter(name: str) -> None:
     except OSError as error:
         raise NetworkRefused(f"enter the namespace {name}", str(error)) from error
     try:
-        if _libc.setns(descriptor, _NEW_NETWORK):
-            number = ctypes.get_errno()
-            raise NetworkRefused(f"enter the namespace {name}", os.strerror(number))
+        kernel.setns(descriptor, kernel.CLONE_NEWNET)
+    except OSError as error:
+        raise NetworkRefused(f"enter the namespace {name}", str(error)) from error
     finally:
         os.close(descriptor)
 
