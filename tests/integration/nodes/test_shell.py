@@ -8,6 +8,7 @@ import sys
 import termios
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -64,14 +65,17 @@ def test_what_is_typed_is_run_and_the_exit_code_of_the_shell_is_passed_on(
 
 
 def test_keys_reach_the_node_as_they_are_pressed_ctrl_c_included(
-    node: Reachable, terminal: tuple[TextIO, int], capfd: pytest.CaptureFixture[str]
+    node: Reachable, terminal: tuple[TextIO, int], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     standard_input, user = terminal
+    reading = tmp_path / "reading"
 
     def press() -> None:
         # The stand-in reads a pipe, so that Ctrl-C is a byte like any other to it: that it is not lost is what counts.
-        os.write(user, b'read -r pressed; echo "$pressed" | od -An -c; exit 0\n')
-        while termios.tcgetattr(standard_input)[3] & termios.ISIG:  # until this end makes no signal of a key any more
+        os.write(user, f'touch {reading}; read -r pressed; echo "$pressed" | od -An -c; exit 0\n'.encode())
+        # Until this end makes no signal of a key any more; and until the line is run: a shell takes all that has come as
+        # its own input, so that what comes together with the line is never read by ``read``.
+        while termios.tcgetattr(standard_input)[3] & termios.ISIG or not reading.exists():
             threading.Event().wait(0.01)
         os.write(user, b"\x03\n")
 
