@@ -9,12 +9,13 @@ from constructs import Construct
 
 from infra.federation.derive import Node
 from stacks.endpoints import HTTPS, add_connect_endpoint, add_service_endpoints
+from stacks.internet import add_nat
 
 
 class PrivateNetwork(Construct):
     """The network that the hub and every site have alike.
 
-    No internet gateway, no NAT, no public address. Security groups are stateful: replies need no rule. The VPC's
+    No internet gateway, no NAT and no public address, unless the account asks for a NAT gateway. Security groups are stateful: replies need no rule. The VPC's
     default security group is left as AWS makes it (emptying it takes a custom resource); nothing is ever put into it.
 
     Args:
@@ -68,6 +69,8 @@ class PrivateNetwork(Construct):
         )
         add_service_endpoints(self, node, bucket_arn=bucket_arn)
         self.connect_endpoint = add_connect_endpoint(self, node)
+        if node.spec.internet == "nat":
+            add_nat(self, node)
 
     def _node_group(
         self, node: Node, s3_prefix_list: str, egress: Sequence[ec2.CfnSecurityGroup.EgressProperty]

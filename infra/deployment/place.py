@@ -15,6 +15,7 @@ from infra.deployment.board import COLUMNS, Board, row
 from infra.deployment.cdk import CdkCommand
 from infra.deployment.compare import Difference, compare
 from infra.deployment.condition import Condition, Stacks
+from infra.deployment.default_group import empty_default_groups
 from infra.deployment.deploy import Deployment
 from infra.deployment.groups import chosen
 from infra.deployment.lock import alone
@@ -74,7 +75,11 @@ class Place:
                     board.say(in_words(left_over))
                     delete(links(left_over), self.accounts)
                 self._forget_what_nodes_before_said(stacks)
-                Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
+                try:
+                    Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
+                finally:
+                    for name in empty_default_groups(stacks, self.accounts):
+                        board.say(f"{name}: its VPC's default security group is emptied.")
             return assembly
 
     def destroy(self, only: Sequence[str] = ()) -> Audit:

@@ -14,6 +14,8 @@ from infra.federation.model import Aggregator, Federation, Participant
 _HOST = 10
 #: The node's subnet is the VPC's first /24, or all of a VPC that is smaller.
 _SUBNET_PREFIX = 24
+#: The NAT gateway's subnet, where there is one: the smallest that AWS allows, at the VPC's end.
+_PUBLIC_PREFIX = 28
 AGGREGATOR_ID = "aggregator"
 
 Role = Literal["aggregator", "client"]
@@ -69,6 +71,12 @@ class Node:
         """The subnet of the node's network interface and the endpoints."""
         cidr = self.spec.cidr
         return next(cidr.subnets(new_prefix=max(_SUBNET_PREFIX, cidr.prefixlen)))
+
+    @property
+    def public_subnet(self) -> IPv4Network:
+        """The subnet of the NAT gateway alone, where ``internet: nat`` asks for one; apart from :attr:`subnet`."""
+        end = int(self.spec.cidr.broadcast_address) + 1
+        return IPv4Network((end - 2 ** (32 - _PUBLIC_PREFIX), _PUBLIC_PREFIX))
 
     @property
     def address(self) -> IPv4Address:

@@ -82,6 +82,11 @@ class Account(Model):
         "If left out GPU 0, or the CPU where the instance type has no GPU.",
         examples=[[1], [0, 1], []],
     )
+    internet: Literal["none", "nat"] = Field(
+        default="none",
+        description="Whether the node may dial HTTPS on the internet. none: only its account's own services, through "
+        "VPC endpoints; nat: through a NAT gateway, which AWS charges by the hour and by the GiB (`federate cost`).",
+    )
     on_destroy: Literal["retain", "delete"] = Field(
         default="retain", description="What `destroy` does with this account's bucket and state volume."
     )

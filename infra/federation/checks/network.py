@@ -15,7 +15,13 @@ from infra.federation.words import did_you_mean
 def check(federation: Federation) -> list[Finding]:
     """Check Regions, zones and ranges of all accounts."""
     all_blocks = blocks(federation)
-    return [*_regions(federation, all_blocks), *_zones(all_blocks), *_overlaps(all_blocks), *_docker(all_blocks)]
+    return [
+        *_regions(federation, all_blocks),
+        *_zones(all_blocks),
+        *_overlaps(all_blocks),
+        *_docker(all_blocks),
+        *_nat(all_blocks),
+    ]
 
 
 def _region_path(block: Block) -> Path:
@@ -102,4 +108,18 @@ def _docker(all_blocks: tuple[Block, ...]) -> list[Finding]:
         )
         for block in all_blocks
         if block.spec.cidr.overlaps(DOCKER)
+    ]
+
+
+def _nat(all_blocks: tuple[Block, ...]) -> list[Finding]:
+    return [
+        Finding(
+            block.at("cidr"),
+            f"{block.spec.cidr} has no room for the NAT gateway's subnet beside the node's.",
+            "With internet: nat, a range of /23 or larger.",
+            "Take a larger range, or internet: none.",
+            concerns=(block.at("internet"),),
+        )
+        for block in all_blocks
+        if block.spec.internet == "nat" and block.node.public_subnet.overlaps(block.node.subnet)
     ]

@@ -88,6 +88,14 @@ def test_two_that_overlap_are_not_sent_to_the_same_free_range(problems, data, si
     assert found["participants[3].cidr"].remedy == "Free here: 10.12.0.0/16."
 
 
+@pytest.mark.parametrize(("cidr", "fits"), [("10.10.0.0/23", True), ("10.10.0.0/24", False), ("10.10.0.0/26", False)])
+def test_a_nat_gateway_has_room_beside_the_nodes_subnet(problems, data, cidr, fits):
+    data["participants"][0]["cidr"] = cidr
+    data["participants"][0]["internet"] = "nat"
+    found = [problem.found for problem in problems(data)]
+    assert found == ([] if fits else [f"{cidr} has no room for the NAT gateway's subnet beside the node's."])
+
+
 def test_dockers_own_range_is_warned_of(notices, data):
     data["aggregator"]["cidr"] = "172.17.0.0/20"
     assert "Rather take 172.18.0.0/20." in notices(data)["aggregator.cidr"].remedy

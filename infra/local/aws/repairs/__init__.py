@@ -3,7 +3,17 @@
 import functools
 
 from infra.local.aws.accounts import Accounts
-from infra.local.aws.repairs import buckets, identities, instances, interfaces, peering, security_groups, volumes, vpcs
+from infra.local.aws.repairs import (
+    buckets,
+    identities,
+    instances,
+    interfaces,
+    nat_gateways,
+    peering,
+    security_groups,
+    volumes,
+    vpcs,
+)
 
 
 def apply(accounts: Accounts) -> None:
@@ -23,6 +33,7 @@ def _repair() -> None:
     instances.repair()
     volumes.repair()
     vpcs.repair()
+    nat_gateways.repair()
     peering.repair()
     security_groups.repair()
 

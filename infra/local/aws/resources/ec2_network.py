@@ -154,12 +154,12 @@ class SubnetRouteTableAssociation(Handler):
 
 
 class Route(Handler):
-    """``AWS::EC2::Route``, to a peering connection or a network interface."""
+    """``AWS::EC2::Route``: to a peering connection, a network interface, or a gateway to the internet."""
 
     type = "AWS::EC2::Route"
     schema = Schema(
         create_only=names("RouteTableId DestinationCidrBlock"),
-        updatable=names("VpcPeeringConnectionId NetworkInterfaceId"),
+        updatable=names("VpcPeeringConnectionId NetworkInterfaceId GatewayId NatGatewayId"),
         required=names("RouteTableId DestinationCidrBlock"),
     )
 

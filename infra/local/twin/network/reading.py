@@ -33,6 +33,7 @@ Client = Callable[[str, str, str], Any]
 
 _FEDERATION_TAG, _NODE_TAG = "federate:federation", "federate:node"
 _CONNECT_DESCRIPTION = "EC2 Instance Connect Endpoint "
+_NAT = "nat_gateway"
 
 
 @dataclass(slots=True)
@@ -116,6 +117,7 @@ class _Reader:
         interfaces = [
             self._interface(raw, managed, own[raw["VpcId"]])
             for raw in self._all("describe_network_interfaces", "NetworkInterfaces", Filters=here)
+            if raw.get("InterfaceType") != _NAT  # it leads to the internet, which the twin has not
         ]
         # After the interfaces, so that the subnet of each is there, unless both are just being deleted.
         for raw in self._all("describe_subnets", "Subnets", Filters=here):

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from infra.local.twin.network.layout import NOWHERE
 from infra.local.twin.network.reading import NotInTheTwin, read
+from infra.local.twin.network.routing import ways_of
 
 ACCOUNT, REGION = "111111111111", "us-east-1"
 KEYS = {
@@ -59,8 +61,7 @@ def peering(account: str, status: str = "active", region: str = REGION) -> dict[
 @pytest.mark.parametrize(
     "target",
     [
-        {"GatewayId": "igw-1"},
-        {"NatGatewayId": "nat-1"},
+        {"GatewayId": "eigw-1"},
         {"NetworkInterfaceId": "eni-1"},
         {"TransitGatewayId": "tgw-1"},
         {"GatewayId": "vpce-1"},
@@ -78,6 +79,13 @@ def test_a_route_over_a_peering_and_one_inside_the_vpc_are_read() -> None:
     told["Routes"].append({"DestinationCidrBlock": "10.1.0.0/16", "GatewayId": "local", "State": "active"})
     (table,) = look(FakeEc2(describe_route_tables=[told])).route_tables
     assert [found.target for found in table.routes] == ["pcx-1", "local"]
+
+
+@pytest.mark.parametrize("target", [{"GatewayId": "igw-1"}, {"NatGatewayId": "nat-1"}])
+def test_a_route_to_the_internet_is_read_and_leads_nowhere(target: dict[str, str]) -> None:
+    (table,) = look(FakeEc2(describe_route_tables=[route(**target)])).route_tables
+    (way,) = [way for way in ways_of(table, (), {}, {}, frozenset()) if way.destination == "0.0.0.0/0"]
+    assert way.by == f"dev {NOWHERE}"
 
 
 def test_a_peering_with_an_account_that_is_not_looked_at_is_refused() -> None:
