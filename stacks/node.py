@@ -11,7 +11,7 @@ from infra.federation.derive import Node
 from infra.federation.model import Federation
 from node_bootstrap import user_data
 from stacks.base import TAG_PREFIX, FederateStack
-from stacks.permissions import node_permissions, policy
+from stacks.permissions import Statement, key_permissions, node_permissions, policy
 from stacks.plan import Phase
 from stacks.private_network import PrivateNetwork
 from stacks.storage import Storage
@@ -74,6 +74,7 @@ class NodeStack(FederateStack):
                         volume_size=home.spec.volume_gib,
                         volume_type="gp3",
                         encrypted=True,
+                        kms_key_id=storage.key.attr_arn,
                         delete_on_termination=True,
                     ),
                 )
@@ -97,7 +98,10 @@ class NodeStack(FederateStack):
         self.tell("InstanceId", instance.ref, description="The node")
 
     def _role(self, home: Node, storage: Storage) -> iam.CfnRole:
-        permissions = node_permissions(home, storage.bucket.attr_arn)
+        permissions: dict[str, list[Statement]] = {
+            **node_permissions(home, storage.bucket.attr_arn),
+            "kms": key_permissions(home, storage.key.attr_arn),
+        }
         return iam.CfnRole(
             self,
             "Role",

@@ -37,6 +37,20 @@ def node_permissions(node: Node, bucket_arn: str) -> dict[Service, list[Statemen
     }
 
 
+def key_permissions(node: Node, key_arn: str) -> list[Statement]:
+    """Return the statements by which a node's role uses its account's key, through the services that hold its things.
+
+    They are apart from :func:`node_permissions` because the node never speaks to KMS itself: there is no endpoint.
+
+    Args:
+        node: whose role it is.
+        key_arn: ARN of the key; may be a CDK token.
+    """
+    services = [f"{service}.{node.region}.amazonaws.com" for service in ("s3", "secretsmanager")]
+    through = {"StringEquals": {"kms:ViaService": services}}
+    return [allow("UseOwnKey", ["kms:Decrypt", "kms:GenerateDataKey"], [key_arn], through)]
+
+
 def only_through(endpoint_of: Node, statements: list[Statement]) -> dict[str, Any]:
     """Return an endpoint's policy: these statements, for the role of this node alone.
 

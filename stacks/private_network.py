@@ -15,8 +15,9 @@ from stacks.internet import add_nat
 class PrivateNetwork(Construct):
     """The network that the hub and every site have alike.
 
-    No internet gateway, no NAT and no public address, unless the account asks for a NAT gateway. Security groups are stateful: replies need no rule. The VPC's
-    default security group is left as AWS makes it (emptying it takes a custom resource); nothing is ever put into it.
+    No internet gateway, no NAT and no public address, unless the account asks for a NAT gateway. Security groups are
+    stateful: replies need no rule. Nothing is ever put into the VPC's default security group, which the deployment
+    empties, since CloudFormation can do it only through a custom resource.
 
     Args:
         scope: the network stack.

@@ -11,6 +11,7 @@ from constructs import Construct
 from infra.federation.derive import Node
 from infra.federation.model import Federation
 from stacks.base import FederateStack
+from stacks.keys import account_key
 from stacks.permissions import policy
 from stacks.plan import Phase
 
@@ -35,6 +36,7 @@ class Storage(FederateStack):
             phase=phase,
             description=f"Federate {federation.name}: bucket, state volume and log of {home.id}",
         )
+        self.key = account_key(self, home)
         self.bucket = self._bucket()
         self.state_volume = self._state_volume(home)
         self._log_group(home)
@@ -90,6 +92,7 @@ class Storage(FederateStack):
             "StateVolume",
             availability_zone=home.availability_zone,
             encrypted=True,
+            kms_key_id=self.key.attr_arn,
             size=STATE_VOLUME_GIB,
             volume_type="gp3",
         )
@@ -97,5 +100,11 @@ class Storage(FederateStack):
         return volume
 
     def _log_group(self, home: Node) -> None:
-        group = logs.CfnLogGroup(self, "LogGroup", log_group_name=home.log_group, retention_in_days=LOG_RETENTION_DAYS)
+        group = logs.CfnLogGroup(
+            self,
+            "LogGroup",
+            log_group_name=home.log_group,
+            retention_in_days=LOG_RETENTION_DAYS,
+            kms_key_id=self.key.attr_arn,
+        )
         group.apply_removal_policy(RemovalPolicy.DESTROY)

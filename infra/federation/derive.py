@@ -99,6 +99,11 @@ class Node:
         return self.parameter_prefix
 
     @property
+    def key_alias(self) -> str:
+        """The name of the node's own KMS key."""
+        return f"alias/federate/{self.federation}/{self.id}"
+
+    @property
     def role_name(self) -> str:
         """The node's IAM role."""
         return f"federate-{self.federation}-{self.id}"

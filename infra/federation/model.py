@@ -16,6 +16,7 @@ from infra.federation.values import (
     Deadline,
     Flag,
     ImageId,
+    KeyArn,
     Name,
     PositiveFloat,
     PositiveInt,
@@ -88,7 +89,15 @@ class Account(Model):
         "VPC endpoints; nat: through a NAT gateway, which AWS charges by the hour and by the GiB (`federate cost`).",
     )
     on_destroy: Literal["retain", "delete"] = Field(
-        default="retain", description="What `destroy` does with this account's bucket and state volume."
+        default="retain",
+        description="What `destroy` does with this account's bucket, state volume and log, and with the key that they "
+        "are encrypted by.",
+    )
+    kms_key: KeyArn | None = Field(
+        default=None,
+        description="An existing KMS key of this account and Region that encrypts what the node keeps; one is made if "
+        "left out.",
+        examples=["arn:aws:kms:us-east-1:111111111111:key/01234567-89ab-cdef-0123-456789abcdef"],
     )
 
 
@@ -99,7 +108,9 @@ class Aggregator(Account):
         default=8890, description="The one TCP port that sites reach."
     )
     on_destroy: Literal["retain", "delete"] = Field(
-        default="delete", description="What `destroy` does with this account's bucket and state volume."
+        default="delete",
+        description="What `destroy` does with this account's bucket, state volume and log, and with the key that they "
+        "are encrypted by.",
     )
 
 

@@ -24,6 +24,7 @@ DEADLINES = ("adaptive", "none")
 _NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 _IMAGE = r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$"
+_KEY = r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$"
 _ZONE = r"^([a-z]{2}(-[a-z]+)+-[0-9])?[a-z]$"
 
 
@@ -142,6 +143,15 @@ AvailabilityZone = Annotated[
     str,
     StringConstraints(pattern=_ZONE),
     _matching(_ZONE, "an availability zone", "A zone's letter (a) or full name (us-east-1a)."),
+]
+KeyArn = Annotated[
+    str,
+    StringConstraints(pattern=_KEY),
+    _matching(
+        _KEY,
+        "a KMS key's ARN",
+        "arn:aws:kms:<Region>:<account>:key/<id>; an alias can be pointed at another key, so it does not do.",
+    ),
 ]
 Cidr = Annotated[
     IPv4Network,

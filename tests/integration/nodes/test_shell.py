@@ -73,8 +73,8 @@ def test_keys_reach_the_node_as_they_are_pressed_ctrl_c_included(
     def press() -> None:
         # The stand-in reads a pipe, so that Ctrl-C is a byte like any other to it: that it is not lost is what counts.
         os.write(user, f'touch {reading}; read -r pressed; echo "$pressed" | od -An -c; exit 0\n'.encode())
-        # Until this end makes no signal of a key any more; and until the line is run: a shell takes all that has come as
-        # its own input, so that what comes together with the line is never read by ``read``.
+        # Until this end makes no signal of a key any more; and until the line is run: a shell takes all that has come
+        # as its own input, so that what comes together with the line is never read by ``read``.
         while termios.tcgetattr(standard_input)[3] & termios.ISIG or not reading.exists():
             threading.Event().wait(0.01)
         os.write(user, b"\x03\n")

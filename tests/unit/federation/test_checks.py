@@ -92,7 +92,7 @@ def test_two_that_overlap_are_not_sent_to_the_same_free_range(problems, data, si
 def test_a_nat_gateway_has_room_beside_the_nodes_subnet(problems, data, cidr, fits):
     data["participants"][0]["cidr"] = cidr
     data["participants"][0]["internet"] = "nat"
-    found = [problem.found for problem in problems(data)]
+    found = [problem.found for problem in problems(data).values()]
     assert found == ([] if fits else [f"{cidr} has no room for the NAT gateway's subnet beside the node's."])
 
 

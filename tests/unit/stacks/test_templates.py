@@ -27,6 +27,7 @@ UNTAGGABLE = {
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VolumeAttachment",
     "AWS::IAM::InstanceProfile",
+    "AWS::KMS::Alias",
     "AWS::S3::BucketPolicy",
 }
 

@@ -1,7 +1,6 @@
 """NAT gateways: the interface has a free address of its subnet, says whose it is, and goes with the gateway.
 
-Source: "NAT gateway basics", Amazon VPC User Guide; the error InvalidIPAddress.InUse of ReleaseAddress, "Error codes for
-the Amazon EC2 API".
+Source: "NAT gateway basics", Amazon VPC User Guide; "Error codes for the Amazon EC2 API", InvalidIPAddress.InUse.
 """
 
 from __future__ import annotations

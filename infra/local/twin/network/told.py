@@ -9,7 +9,7 @@ from infra.errors import FederateError
 from infra.local.twin.network.picture import LOCAL, Peering, Route, RouteTable, Rule
 
 _TARGETS = ("VpcPeeringConnectionId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "InstanceId")
-#: What a route may lead to in the twin: its VPC, a peering, a gateway endpoint; or the internet, which is nowhere there.
+#: What a route may lead to in the twin: its VPC, a peering, a gateway endpoint; or the internet, which is nowhere.
 _KNOWN_TARGETS = (LOCAL, "pcx-", "vpce-", "nat-", "igw-")
 #: One end of a peering: VPC, account, Region.
 End = tuple[str, str, str]
