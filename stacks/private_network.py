@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.federation.derive import Node
 from stacks.endpoints import HTTPS, add_connect_endpoint, add_service_endpoints
+from stacks.flow_log import add_flow_log
 from stacks.internet import add_nat
 
 
@@ -70,6 +71,7 @@ class PrivateNetwork(Construct):
         )
         add_service_endpoints(self, node, bucket_arn=bucket_arn)
         self.connect_endpoint = add_connect_endpoint(self, node)
+        add_flow_log(self, node)
         if node.spec.internet == "nat":
             add_nat(self, node)
 

@@ -39,7 +39,8 @@ class Storage(FederateStack):
         self.key = account_key(self, home)
         self.bucket = self._bucket()
         self.state_volume = self._state_volume(home)
-        self._log_group(home)
+        self._log_group("LogGroup", home.log_group)
+        self._log_group("FlowLogGroup", home.flow_log_group)
         self.tell("BucketName", self.bucket.ref, description="The node's own bucket")
         self.tell("StateVolumeId", self.state_volume.ref, description="The volume with the node's keys and checkpoints")
 
@@ -99,11 +100,11 @@ class Storage(FederateStack):
         self.keep_or_delete(volume)
         return volume
 
-    def _log_group(self, home: Node) -> None:
+    def _log_group(self, id_: str, name: str) -> None:
         group = logs.CfnLogGroup(
             self,
-            "LogGroup",
-            log_group_name=home.log_group,
+            id_,
+            log_group_name=name,
             retention_in_days=LOG_RETENTION_DAYS,
             kms_key_id=self.key.attr_arn,
         )

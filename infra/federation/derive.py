@@ -104,6 +104,11 @@ class Node:
         return f"alias/federate/{self.federation}/{self.id}"
 
     @property
+    def flow_log_group(self) -> str:
+        """The CloudWatch log group of the VPC's flow log."""
+        return f"{self.log_group}/network"
+
+    @property
     def role_name(self) -> str:
         """The node's IAM role."""
         return f"federate-{self.federation}-{self.id}"
