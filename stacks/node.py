@@ -11,7 +11,7 @@ from infra.federation.derive import Node
 from infra.federation.model import Federation
 from node_bootstrap import user_data
 from stacks.base import TAG_PREFIX, FederateStack
-from stacks.permissions import Statement, key_permissions, node_permissions, policy
+from stacks.permissions import key_permissions, node_permissions, policy
 from stacks.plan import Phase
 from stacks.private_network import PrivateNetwork
 from stacks.storage import Storage
@@ -98,10 +98,10 @@ class NodeStack(FederateStack):
         self.tell("InstanceId", instance.ref, description="The node")
 
     def _role(self, home: Node, storage: Storage) -> iam.CfnRole:
-        permissions: dict[str, list[Statement]] = {
-            **node_permissions(home, storage.bucket.attr_arn),
-            "kms": key_permissions(home, storage.key.attr_arn),
-        }
+        permissions = (
+            *node_permissions(home, storage.bucket.attr_arn).items(),
+            ("kms", key_permissions(home, storage.key.attr_arn)),
+        )
         return iam.CfnRole(
             self,
             "Role",
@@ -112,7 +112,7 @@ class NodeStack(FederateStack):
             ),
             policies=[
                 iam.CfnRole.PolicyProperty(policy_name=service, policy_document=policy(*statements))
-                for service, statements in permissions.items()
+                for service, statements in permissions
             ],
         )
 
