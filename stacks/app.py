@@ -9,6 +9,8 @@ from aws_cdk import Acknowledgment, App, Validations
 from infra.federation.derive import Node, nodes
 from infra.federation.digest import digest
 from infra.federation.model import Federation
+from stacks import limits
+from stacks.acknowledged import MEANT
 from stacks.base import FederateStack
 from stacks.hub_link import HubLink
 from stacks.hub_network import HubNetwork
@@ -18,11 +20,6 @@ from stacks.site_network import SiteNetwork
 from stacks.storage import Storage
 
 HUB_NETWORK = "HubNetwork"
-#: What CDK's own validation warns of, and why it is meant.
-MEANT = {
-    "W3010": "The zone is the federation's to say: subnet, state volume and node must share one.",
-    "W9010": "The machine image is pinned: another image replaces a node, which is to be decided, not to happen.",
-}
 
 
 def build(federation: Federation, *, outdir: Path) -> tuple[App, DeploymentPlan]:
@@ -78,9 +75,13 @@ def synthesize(federation: Federation, *, outdir: Path) -> Path:
 
     Returns:
         The folder they are in.
+
+    Raises:
+        TooLarge: a template is more than AWS takes.
     """
     app, plan = build(federation, outdir=outdir)
     folder = Path(app.synth().directory)
+    limits.check(federation, folder)
     plan.write(folder / PLAN_FILE)
     return folder
 

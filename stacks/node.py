@@ -84,6 +84,8 @@ class NodeStack(FederateStack):
             ),
             launch_template=self._spot() if home.spec.spot else None,
             ebs_optimized=True,
+            # Its metrics every minute: one shows a node that stalls within a round, five minutes do not.
+            monitoring=True,
             propagate_tags_to_volume_on_creation=True,
             user_data=Fn.base64(user_data.render(_identity(home, storage))),
         )

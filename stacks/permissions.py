@@ -70,8 +70,12 @@ def only_through(endpoint_of: Node, statements: list[Statement]) -> dict[str, An
 
 
 def policy(*statements: Statement) -> dict[str, Any]:
-    """Return a policy document of these statements."""
-    return {"Version": "2012-10-17", "Statement": list(statements)}
+    """Return a policy document of these statements.
+
+    Their keys are in the order of the alphabet, as CDK's own: some of cdk-nag's rules read a statement as text, and see
+    no wildcard in one that is written in another order.
+    """
+    return {"Version": "2012-10-17", "Statement": [dict(sorted(statement.items())) for statement in statements]}
 
 
 def allow(sid: str, actions: list[str], resources: list[str], condition: Statement | None = None) -> Statement:

@@ -19,7 +19,7 @@ from infra.federation.model import Federation
 from stacks.nodejs import use_pinned_node
 from stacks.plan import PLAN_FILE, DeploymentPlan
 
-os.environ["CDK_VALIDATION"] = "false"  # what it would find, cfn-lint finds in test_templates
+os.environ["CDK_VALIDATION"] = "false"  # what it would find, cfn-lint finds in tests/policies
 use_pinned_node()
 
 EXAMPLE = Path(__file__).parents[3] / "federation.yaml"

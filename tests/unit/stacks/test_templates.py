@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
 
 from stacks.nodejs import use_pinned_node
 
@@ -80,24 +78,10 @@ def test_the_file_named_on_the_command_line_goes_before_the_one_of_the_environme
     assert "named.yaml" in finished.stderr
 
 
-def test_cfn_lint_finds_nothing(example: Any, elsewhere: Any, synth: Any) -> None:
-    elsewhere["participants"][0]["spot"] = True
-    # The zone is the federation's to say: subnet, state volume and node must share one.
-    config = ManualArgs(regions=["us-east-1", "eu-central-1"], ignore_checks=["W3010"])
-    for assembly in (example, synth(elsewhere)):
-        for name, content in assembly.bytes.items():
-            assert [f"{name}: {match}" for match in lint(content.decode(), config=config)] == []
-
-
 def test_cdks_own_validation_has_nothing_to_say(tmp_path: Path) -> None:
     finished = _app(tmp_path, CDK_VALIDATION="true")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert (tmp_path / "validation-report.json").exists()
-
-
-def test_cfn_lint_would_find_something(example: Any) -> None:
-    broken = example.bytes["HubNode"].decode().replace('"InstanceType"', '"InstanceTyp"')
-    assert lint(broken, config=ManualArgs(regions=["us-east-1"]))
 
 
 def test_templates_need_no_bucket_to_be_deployed(example: Any) -> None:

@@ -1,0 +1,208 @@
+"""What scanners find in our templates and we mean: each finding with the reason that a hospital's reviewer is given.
+
+A scanner's finding that is not here fails ``make policies``, and so does an entry here that no scanner finds any more.
+An entry holds for one kind of stack, one construct in it and one exact finding: a wildcard that is acknowledged under
+the node's own prefix acknowledges no other. Pure: nothing here imports CDK or a scanner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stacks.plan import StackPlan
+
+#: What CDK's own validation and cfn-lint warn of, and why it is meant.
+MEANT: Final = {
+    "W3010": "The zone is the federation's to say: subnet, state volume and node must share one.",
+    "W9010": "The machine image is pinned: another image replaces a node, which is to be decided, not to happen.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One finding of a scanner.
+
+    Args:
+        stack: id of the stack.
+        construct: path of the construct within the stack, such as ``Role``.
+        rule: the rule's name, such as ``AwsSolutions-IAM5``.
+        detail: what stands in brackets behind the rule's name where one resource can have several findings.
+    """
+
+    stack: str
+    construct: str
+    rule: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """Render the finding as the scanner writes it."""
+        return f"{self.stack}/{self.construct}: {self.rule}" + (f"[{self.detail}]" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Findings that are meant.
+
+    Args:
+        rules: names of rules.
+        where: ``<kind of stack>/<construct>``; a ``*`` stands for one name, such as a site's.
+        reason: why it is meant, for a reviewer who did not write it.
+        details: what stands in brackets; ``{region}``, ``{account}``, ``{federation}``, ``{node}`` and ``{storage}``
+            (name of the node's storage stack) are those of the stack.
+    """
+
+    rules: tuple[str, ...]
+    where: tuple[str, ...]
+    reason: str
+    details: tuple[str, ...] = ("",)
+
+    def parts(self) -> Iterator[tuple[str, str, str]]:
+        """Yield each (rule, where, detail): none of them may be stale."""
+        for rule in self.rules:
+            for where in self.where:
+                for detail in self.details:
+                    yield rule, where, detail
+
+
+def matching(
+    found: Found, *, stack: StackPlan, federation: str, among: Sequence[Acknowledged]
+) -> tuple[Acknowledged, tuple[str, str, str]] | None:
+    """Return the entry, and its part, that acknowledges a finding; None if nothing does."""
+    kind = stack.id.removesuffix(f"-{stack.node}").split("-")[0]
+    place = f"{kind}/{found.construct}".split("/")
+    values = {
+        "region": stack.region,
+        "account": stack.account,
+        "federation": federation,
+        "node": stack.node,
+        "storage": f"{federation}-" + ("HubStorage" if kind.startswith("Hub") else f"SiteStorage-{stack.node}"),
+    }
+    for entry in among:
+        for rule, where, detail in entry.parts():
+            names = where.split("/")
+            here = len(names) == len(place) and all(name in ("*", own) for name, own in zip(names, place, strict=True))
+            if here and rule == found.rule and detail.format_map(values) == found.detail:
+                return entry, (rule, where, detail)
+    return None
+
+
+def _regulated(*rules: str) -> tuple[str, ...]:
+    """Return these rules as the two packs that share them call them."""
+    return tuple(f"{pack}-{rule}" for rule in rules for pack in ("HIPAA.Security", "NIST.800.53.R5"))
+
+
+_NODES: Final = ("HubNode", "SiteNode")
+_STORAGES: Final = ("HubStorage", "SiteStorage")
+_NETWORKS: Final = ("HubNetwork", "SiteNetwork")
+
+
+def _in(kinds: Sequence[str], construct: str) -> tuple[str, ...]:
+    return tuple(f"{kind}/{construct}" for kind in kinds)
+
+
+ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
+    Acknowledged(
+        rules=("AwsSolutions-EC29",),
+        where=_in(_NODES, "Instance"),
+        reason="A node is thrown away by deleting its stack, and made anew: termination protection would stop just "
+        "that. What must survive (keys, checkpoints, audit log) is on the storage stack's volume, which is retained.",
+    ),
+    Acknowledged(
+        rules=_regulated("EC2InstancesInVPC"),
+        where=_in(_NODES, "Instance"),
+        reason="The rule looks for the instance's own SubnetId. The node is in its private subnet by the network "
+        "interface that it is given, which CloudFormation does not allow beside a SubnetId.",
+    ),
+    Acknowledged(
+        rules=_regulated("IAMNoInlinePolicy"),
+        where=(*_in(_NODES, "Role"), "HubNetwork/Accept/*"),
+        reason="Each of these policies is of one role and of no use to another: inline, it can be attached to nothing "
+        "else and goes with its role. A reviewer reads role and permissions in one place.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=_in(_NODES, "Role"),
+        details=("Resource::*",),
+        reason="The Systems Manager message gateway has no resource types, so '*' is all that AWS offers for its four "
+        "channel actions. A condition admits them only from an instance of this account and Region.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=_in(_NODES, "Role"),
+        details=("Resource::arn:aws:ec2:{region}:{account}:instance/*",),
+        reason="The role exists before its instance, whose id is not known then. The one action on it is to report "
+        "itself to Systems Manager; an instance can report only itself.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=_in(_NODES, "Role"),
+        details=(
+            "Resource::arn:aws:ssm:{region}:{account}:parameter/federate/{federation}/{node}/*",
+            "Resource::arn:aws:secretsmanager:{region}:{account}:secret:federate/{federation}/{node}/*",
+            "Resource::arn:aws:logs:{region}:{account}:log-group:/federate/{federation}/{node}:log-stream:*",
+        ),
+        reason="The node's own prefix and nothing beyond: parameters and secrets under its name are read only, and "
+        "log streams are made in its one log group.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=_in(_NODES, "Role"),
+        details=(
+            "Resource::{storage}:ExportsOutputFnGetAttBucketArn436138FE/run/*",
+            "Resource::{storage}:ExportsOutputFnGetAttBucketArn436138FE/releases/*",
+            "Resource::{storage}:ExportsOutputFnGetAttBucketArn436138FE/results/*",
+        ),
+        reason="Three folders of the node's own bucket: two to read from, results/ to write to. Objects' names are not "
+        "known before they are there.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=("SiteNode/Role",),
+        details=("Resource::{storage}:ExportsOutputFnGetAttBucketArn436138FE/data/*",),
+        reason="The folder of the hospital's own bucket with the data that its node trains on, read only.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=("HubNetwork/Accept/*",),
+        details=("Resource::arn:aws:ec2:{region}:{account}:vpc-peering-connection/*",),
+        reason="The connection is made after the role that accepts it. Conditions narrow it to both ends: into the "
+        "hub's VPC, from a VPC of the one site's account.",
+    ),
+    Acknowledged(
+        rules=_regulated("EC2EBSInBackupPlan"),
+        where=_in(_STORAGES, "StateVolume"),
+        reason="Which backup plan and vault an account uses is its owner's policy, selected by the tag "
+        "federate:federation. The volume outlives the node; a site's keys can be made anew, and the aggregator's last "
+        "checkpoints are kept on it.",
+    ),
+    Acknowledged(
+        rules=_regulated("S3BucketReplicationEnabled"),
+        where=_in(_STORAGES, "Bucket"),
+        reason="Patient data stays in the one Region of its account: a copy elsewhere is the hospital's decision. The "
+        "bucket is versioned, and what it holds is a copy of the hospital's own source.",
+    ),
+    Acknowledged(
+        rules=_regulated("VPCDefaultSecurityGroupClosed"),
+        where=_in(_NETWORKS, "Default/Vpc"),
+        reason="The rule warns of every VPC in a template, because a template cannot say what is in the group that AWS "
+        "makes with it. Nothing is ever put into that group; each interface names its own.",
+    ),
+    # What follows is to be corrected in the stacks, and then to go from here.
+    Acknowledged(
+        rules=("AwsSolutions-S1", *_regulated("S3BucketLoggingEnabled", "S3DefaultEncryptionKMS")),
+        where=_in(_STORAGES, "Bucket"),
+        reason="Being corrected: access log, key of the account.",
+    ),
+    Acknowledged(
+        rules=_regulated("CloudWatchLogGroupEncrypted"),
+        where=_in(_STORAGES, "LogGroup"),
+        reason="Being corrected: key of the account.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-VPC7", *_regulated("VPCFlowLogsEnabled")),
+        where=_in(_NETWORKS, "Default/Vpc"),
+        reason="Being corrected: flow log.",
+    ),
+)

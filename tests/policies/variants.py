@@ -1,0 +1,57 @@
+"""The federations whose templates are scanned: the example, and what a file may say that changes them."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+EXAMPLE = Path(__file__).parents[2] / "federation.yaml"
+
+Data = dict[str, Any]
+
+
+def example() -> Data:
+    """The example federation as it is."""
+    data: Data = yaml.safe_load(EXAMPLE.read_text("utf-8"))
+    return data
+
+
+def mixed() -> Data:
+    """What a site may choose for itself, each choice at another account."""
+    data = copy.deepcopy(example())
+    hospital_a, hospital_b = data["participants"]
+    hospital_a |= {"spot": True, "on_destroy": "delete"}
+    hospital_b |= {"region": "eu-central-1"}
+    data["images"]["eu-central-1"] = "ami-0fed0000000000002"
+    data["tags"] = {"cost-centre": "4711"}
+    return data
+
+
+def alone() -> Data:
+    """The example in one account, by the synthesizer that needs a bootstrap stack."""
+    data = copy.deepcopy(example())
+    data |= {"single_account": True, "synthesizer": "default"}
+    for participant in data["participants"]:
+        participant["account"] = data["aggregator"]["account"]
+    return data
+
+
+def many(sites: int) -> Data:
+    """A federation of many sites, alike but for what must differ."""
+    data = copy.deepcopy(example())
+    data["participants"] = [
+        {
+            "id": f"hospital-{number:03}",
+            "account": f"4000000{number:05}",
+            "profile": f"hospital-{number:03}",
+            "cidr": f"10.{100 + number}.0.0/16",
+        }
+        for number in range(sites)
+    ]
+    return data
+
+
+VARIANTS = {"example": example, "mixed": mixed, "alone": alone}
