@@ -16,6 +16,7 @@ from stacks.plan import StackPlan
 #: What CDK's own validation and cfn-lint warn of, and why it is meant.
 MEANT: Final = {
     "W3010": "The zone is the federation's to say: subnet, state volume and node must share one.",
+    "W2506": "A type of AWS's own is looked up at every update: a node whose image is retired could never be updated.",
     "W9010": "The machine image is pinned: another image replaces a node, which is to be decided, not to happen.",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Fn, Tags
+from aws_cdk import CfnParameter, Fn, Tags
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -12,7 +12,7 @@ from infra.federation.model import Federation
 from node_bootstrap import user_data
 from stacks.base import TAG_PREFIX, FederateStack
 from stacks.permissions import key_permissions, node_permissions, policy
-from stacks.plan import Phase
+from stacks.plan import IMAGE_PARAMETER, Phase
 from stacks.private_network import PrivateNetwork
 from stacks.storage import Storage
 
@@ -25,9 +25,10 @@ class NodeStack(FederateStack):
     """``HubNode`` and ``SiteNode-<id>``: a node that can be thrown away.
 
     CloudFormation replaces an instance by making the new one first, and the network interface cannot be on two at once:
-    what would replace the instance (another image) fails and rolls back. To replace a node, delete this stack and
-    deploy it again; keys and checkpoints are on the state volume. User data never changes what runs: an instance runs
-    it once, so it holds only what never changes.
+    an update that replaces the instance fails and rolls back. So the image is a parameter: whoever updates the stack
+    keeps the value that it has, and only ``federate replace``, which deletes this stack and deploys it again, takes
+    the pinned one. Keys and checkpoints are on the state volume. User data never changes what runs: an instance runs it
+    once, so it holds only what never changes.
 
     Args:
         home: the node.
@@ -59,7 +60,7 @@ class NodeStack(FederateStack):
         instance = ec2.CfnInstance(
             self,
             "Instance",
-            image_id=home.image,
+            image_id=self._image(home),
             instance_type=home.spec.instance_type,
             iam_instance_profile=profile.ref,
             network_interfaces=[
@@ -98,6 +99,19 @@ class NodeStack(FederateStack):
             device=STATE_DEVICE,
         )
         self.tell("InstanceId", instance.ref, description="The node")
+
+    def _image(self, home: Node) -> str:
+        """Declare the parameter for the image; its default, the pinned one, is for a node that is made anew."""
+        parameter = CfnParameter(
+            self,
+            IMAGE_PARAMETER,
+            type="String",
+            default=home.image,
+            allowed_pattern="^ami-([0-9a-f]{8}|[0-9a-f]{17})$",
+            constraint_description="must be an image's id, such as ami-0123456789abcdef0",
+            description="The node's machine image; an update keeps it, and federate replace changes it",
+        )
+        return parameter.value_as_string
 
     def _role(self, home: Node, storage: Storage) -> iam.CfnRole:
         permissions = (

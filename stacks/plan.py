@@ -15,6 +15,9 @@ from infra.errors import FederateError
 #: The plan's file in the folder of the synthesised templates.
 PLAN_FILE = "federate-plan.json"
 
+#: The parameter of a node's stack that names its machine image; deployment leaves it as it is.
+IMAGE_PARAMETER = "ImageId"
+
 Phase = Literal["hub", "sites", "links"]
 
 

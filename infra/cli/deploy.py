@@ -1,8 +1,9 @@
-"""``federate plan``, ``deploy``, ``diff`` and ``destroy``."""
+"""``federate plan``, ``deploy``, ``replace``, ``diff`` and ``destroy``."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: federate plan")(plan)
     app.command(epilog="Example: federate --aws loopback deploy --only hospital-a")(deploy)
+    app.command(epilog="Example: federate replace hospital-a")(replace)
     app.command(epilog="Example: federate diff --fail")(diff)
     app.command(epilog="Example: federate --aws loopback destroy --yes")(destroy)
 
@@ -74,12 +76,55 @@ def deploy(
         data_of(here, chosen, eicu)  # what is wrong with the data is better said before anything costs money
     assembly = at.deploy(only or ())
     document: dict[str, Any] = {"deployed": [stack.name for stack in chosen_stacks(assembly.plan, only or ())]}
-    lines = ["Deployed."]
+    old_images = at.outdated(assembly, only or ())
+    document["outdated"] = [asdict(one) for one in old_images]
+    lines = ["Deployed.", *(f"  {one}" for one in old_images)]
     if not stacks_only:
         found = bring_up(here, chosen, eicu)
         document["nodes"] = {id_: report.as_dict() for id_, report in found.items()}
         lines += [f"  {id_}: {in_words(report)}" for id_, report in found.items()]
     here.answer(document, "\n".join(lines))
+
+
+def replace(
+    ctx: typer.Context,
+    nodes: Annotated[list[str], typer.Argument(metavar="NODE...", help="aggregator or a site; several in one go.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the nodes are ready.")] = False,
+) -> None:
+    """Make nodes anew from the image that is pinned now; keys, checkpoints and what is wanted of them stay.
+
+    A node that was training goes on from its last checkpoint, and the others wait for it as for any node that is away.
+    """
+    from infra.cli.nodes import in_words, remotes_of
+    from infra.cli.supplying import await_ready
+
+    here = context(ctx)
+    chosen = remotes_of(here, nodes)
+    confirm(
+        here, f"Terminate the node of {', '.join(nodes)} and make it anew?", what="a real node is replaced", yes=yes
+    )
+    place(here).replace([remote.node.id for remote in chosen])
+    if no_wait:
+        here.answer({"replaced": nodes}, f"Replaced: {', '.join(nodes)}.")
+        return
+    found = await_ready(here, chosen)
+    here.answer(
+        {"replaced": nodes, "nodes": {id_: report.as_dict() for id_, report in found.items()}},
+        "\n".join(["Replaced.", *(f"  {id_}: {in_words(report)}" for id_, report in found.items())]),
+    )
+
+
+def confirm(here: Context, question: str, *, what: str, yes: bool) -> None:
+    """Ask a person before something is done that cannot be undone.
+
+    Raises:
+        NotConfirmed: nobody is there to say yes, and it would be done to real accounts.
+    """
+    if here.aws is Aws.REAL and not yes and not sys.stdin.isatty():
+        raise NotConfirmed(f"Nobody is there to confirm that {what}.", remedy="Add --yes.")
+    if sys.stdin.isatty() and not yes:
+        typer.confirm(question, abort=True)
 
 
 def diff(
@@ -105,10 +150,8 @@ def destroy(
 ) -> None:
     """Delete what deploy made, phases backwards, and prove that nothing is left."""
     here = context(ctx)
-    if here.aws is Aws.REAL and not yes and not sys.stdin.isatty():
-        raise NotConfirmed("Nobody is there to confirm that real accounts' stacks are deleted.", remedy="Add --yes.")
-    if sys.stdin.isatty() and not yes:
-        typer.confirm(f"Delete {', '.join(only) if only else 'all'} of {here.federation.name}?", abort=True)
+    question = f"Delete {', '.join(only) if only else 'all'} of {here.federation.name}?"
+    confirm(here, question, what="real accounts' stacks are deleted", yes=yes)
     audit = place(here).destroy(only or ())
     audit.verdict()
     here.answer(audit.as_dict(), audit.text())

@@ -68,14 +68,28 @@ def bring_up(here: Context, chosen: Sequence[Remote], eicu: Path | None) -> dict
 
     data = data_of(here, chosen, eicu)
     release = release_of(here)
-    is_coordinator = _authority_folder(here).exists() or any(remote.node.role == "aggregator" for remote in chosen)
-    authority = authority_of(here) if is_coordinator else None
+    authority = _authority_for(here, chosen)
     with nodes_table(f"Bringing up the nodes of {here.federation.name}", chosen) as table:
         supply_all(chosen, here.federation, release, data, table)
         found = make_ready(chosen, here.federation, authority, table)
     if authority is None:
         here.say("The coordinator signs what this prints: federate identity request NODE (docs/operating.md).")
     return found
+
+
+def await_ready(here: Context, chosen: Sequence[Remote]) -> dict[str, Report]:
+    """Wait until nodes that were made anew are up; what they run and their data are in their accounts already."""
+    from infra.nodes.bring_up import make_ready, nodes_table
+
+    authority = _authority_for(here, chosen)
+    with nodes_table(f"Bringing up the nodes of {here.federation.name}", chosen) as table:
+        return make_ready(chosen, here.federation, authority, table)
+
+
+def _authority_for(here: Context, chosen: Sequence[Remote]) -> Authority | None:
+    """Return the certificate authority where the coordinator sits, and None elsewhere."""
+    is_coordinator = _authority_folder(here).exists() or any(remote.node.role == "aggregator" for remote in chosen)
+    return authority_of(here) if is_coordinator else None
 
 
 def supply_run_files(here: Context, chosen: Sequence[Remote]) -> None:

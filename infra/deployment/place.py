@@ -18,6 +18,13 @@ from infra.deployment.condition import Condition, Stacks
 from infra.deployment.default_group import empty_default_groups
 from infra.deployment.deploy import Deployment
 from infra.deployment.groups import chosen
+from infra.deployment.instances import (
+    Outdated,
+    is_of_node,
+    outdated,
+    refuse_unless_deployed,
+    refuse_without_image,
+)
 from infra.deployment.lock import alone
 from infra.deployment.orphans import delete, in_words, links, orphans
 from infra.deployment.side_by_side import Interrupted
@@ -25,7 +32,7 @@ from infra.deployment.teardown import NotDestroyed, Teardown, refuse_wrong_order
 from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
-from infra.nodes.remote import forget_all, remotes
+from infra.nodes.remote import forget_all, forget_states, remotes
 from infra.progress import LiveTable
 from stacks.plan import StackPlan
 
@@ -68,6 +75,7 @@ class Place:
         with alone(self.home, self.federation.name, "deploy"):
             assembly = self.prepare()
             stacks = chosen(assembly.plan, only)
+            refuse_without_image(self.federation, stacks, self.accounts)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
             with self._interruptible(stacks), self._board("Deploying", stacks) as board:
@@ -109,6 +117,32 @@ class Place:
             self._forget_nodes(stacks)
             return audit(assembly.plan, fully_chosen(assembly.plan, stacks), self.accounts)
 
+    def replace(self, only: Sequence[str]) -> Assembly:
+        """Make nodes anew, from the images that are pinned now; keys, checkpoints and what is wanted of them stay.
+
+        Raises:
+            NothingToReplace: a node's network is not deployed.
+            NoImage: no image is pinned for a node.
+            NotDestroyed: with every node whose stack could not be deleted.
+            NotDeployed: with every node that could not be made again; the same command goes on from there.
+            Interrupted: Ctrl-C; with what is where.
+        """
+        with alone(self.home, self.federation.name, "replace"):
+            assembly = self.prepare()
+            stacks = tuple(stack for stack in chosen(assembly.plan, only) if is_of_node(stack))
+            refuse_unless_deployed(assembly.plan, stacks, self.accounts)
+            refuse_without_image(self.federation, stacks, self.accounts, anew=True)
+            cdk = self._cdk(assembly)
+            with self._interruptible(stacks), self._board("Replacing nodes of", stacks) as board:
+                Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
+                forget_states(remotes(self.federation, self.accounts, [stack.node for stack in stacks]))
+                Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
+            return assembly
+
+    def outdated(self, assembly: Assembly, only: Sequence[str] = ()) -> tuple[Outdated, ...]:
+        """Return the deployed nodes that were made from another image than the one that is pinned for them now."""
+        return outdated(self.federation, chosen(assembly.plan, only), self.accounts)
+
     def diff(self, only: Sequence[str] = ()) -> list[Difference]:
         """Compare the federation, or the named nodes of it, with what is deployed."""
         assembly = self.prepare()
@@ -132,8 +166,7 @@ class Place:
     def _nodes_without(self, stacks: Sequence[StackPlan], *conditions: Condition) -> list[str]:
         """Return the nodes among these stacks whose own stack is in one of these conditions."""
         reader = Stacks(self.accounts)
-        of_nodes = [stack for stack in stacks if stack.id.startswith(("HubNode", "SiteNode-"))]
-        return [stack.node for stack in of_nodes if reader.condition(stack) in conditions]
+        return [stack.node for stack in stacks if is_of_node(stack) and reader.condition(stack) in conditions]
 
     def _cdk(self, assembly: Assembly) -> CdkCommand:
         return CdkCommand(assembly.folder, self.home / "logs" / self.federation.name)

@@ -12,6 +12,7 @@ from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk
 from infra.deployment.condition import Condition, StackFailed, Stacks
 from infra.deployment.groups import PHASES, Group, groups, linked_site
+from infra.deployment.instances import Instances, is_of_node
 from infra.deployment.side_by_side import Stop, side_by_side, wait_until
 from infra.deployment.storage import empty_buckets
 from infra.errors import FederateError
@@ -139,6 +140,8 @@ class Teardown:
             if not present:
                 break
             for stack in present:
+                if is_of_node(stack):
+                    Instances(self.accounts).end(stack, self._stop, poll_seconds=self.poll_seconds)
                 empty_buckets(stack, self.accounts)
             ids = [stack.id for stack in present]
             log = self.cdk.destroy(ids, profile=group.profile, concurrency=len(ids), title=group.title).log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -240,15 +240,32 @@ def reports(chosen: Sequence[Remote]) -> dict[str, Report]:
         return dict(zip((remote.node.id for remote in chosen), pool.map(Remote.report, chosen), strict=True))
 
 
-def forget_all(chosen: Sequence[Remote], *, quiet_seconds: float = 1.5, timeout_seconds: float = 60.0) -> None:
-    """Delete all parameters of nodes whose instances are gone.
+def forget_states(chosen: Sequence[Remote], *, quiet_seconds: float = 1.5, timeout_seconds: float = 60.0) -> None:
+    """Delete what nodes whose instances are gone said of themselves; what is wanted of the next ones stays."""
 
-    A node that is just going down may still publish once, so it is over when nothing new has come for a while.
+    def forget(remote: Remote) -> int:
+        is_there = remote.report().state is not None
+        if is_there:
+            remote.forget_state()
+        return int(is_there)
+
+    _until_quiet(lambda: sum(forget(remote) for remote in chosen), quiet_seconds, timeout_seconds)
+
+
+def forget_all(chosen: Sequence[Remote], *, quiet_seconds: float = 1.5, timeout_seconds: float = 60.0) -> None:
+    """Delete all parameters of nodes whose instances are gone."""
+    _until_quiet(lambda: sum(remote.forget() for remote in chosen), quiet_seconds, timeout_seconds)
+
+
+def _until_quiet(forget: Callable[[], int], quiet_seconds: float, timeout_seconds: float) -> None:
+    """Forget again and again: a node that is just going down may still publish once.
+
+    It is over when nothing new has come for a while.
     """
     until = time.monotonic() + timeout_seconds
     quiet_since = time.monotonic()
     while time.monotonic() < until:
-        if sum(remote.forget() for remote in chosen):
+        if forget():
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since >= quiet_seconds:
             return

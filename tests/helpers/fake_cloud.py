@@ -15,6 +15,8 @@ from infra.federation.model import Aggregator, Federation, Participant
 from stacks.plan import DeploymentPlan, FromOutput, ManagedPrefixList, Phase, StackPlan
 
 ACCOUNTS = {"aggregator": "333333333333", "hospital-a": "111111111111", "hospital-b": "222222222222"}
+#: The image that the federation pins.
+PINNED = "ami-0123456789abcdef0"
 
 
 def federation() -> Federation:
@@ -22,6 +24,7 @@ def federation() -> Federation:
     return Federation(
         name="fed",
         region="us-east-1",
+        images={"us-east-1": PINNED},
         aggregator=Aggregator(account=ACCOUNTS["aggregator"], profile="aggregator", cidr="10.30.0.0/16"),
         participants=(
             Participant(id="hospital-a", account=ACCOUNTS["hospital-a"], profile="hospital-a", cidr="10.10.0.0/16"),
@@ -73,13 +76,18 @@ class FakeStack:
     outputs: dict[str, str] = field(default_factory=dict)
     then: list[str] = field(default_factory=list)
     reason: str = ""
+    image: str | None = None
 
 
 @dataclass
 class FakeCloud:
-    """CloudFormation of all accounts. ``stacks`` is by name; ``log`` is what was done, in order."""
+    """CloudFormation of all accounts. ``stacks`` is by name; ``log`` is what was done, in order.
+
+    ``instances`` holds the states that an instance takes one look after the other; the last one stays.
+    """
 
     stacks: dict[str, FakeStack] = field(default_factory=dict)
+    instances: dict[str, list[str]] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=lambda: dict(ACCOUNTS))
     log: list[str] = field(default_factory=list)
 
@@ -106,7 +114,10 @@ class _CloudFormation(_Client):
             del self.cloud.stacks[StackName]
             self._stack(StackName)
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.outputs.items()]
-        return {"Stacks": [{"StackName": StackName, "StackStatus": found.status, "Outputs": outputs}]}
+        described = {"StackName": StackName, "StackStatus": found.status, "Outputs": outputs}
+        if found.image:
+            described["Parameters"] = [{"ParameterKey": "ImageId", "ParameterValue": found.image}]
+        return {"Stacks": [described]}
 
     def describe_stack_events(self, *, StackName: str) -> Any:  # noqa: N803
         found = self._stack(StackName)
@@ -135,6 +146,20 @@ class _Ec2(_Client):
         (wanted,) = Filters[0]["Values"]
         known = {"com.amazonaws.us-east-1.s3": "pl-63a5400a"}
         return {"PrefixLists": [{"PrefixListId": known[wanted]}] if wanted in known else []}
+
+    def terminate_instances(self, *, InstanceIds: Any) -> None:  # noqa: N803
+        (id_,) = InstanceIds
+        self.cloud.log.append(f"terminate {id_}")
+        self.cloud.instances[id_] = ["shutting-down", "shutting-down", "terminated"]
+
+    def describe_instances(self, *, InstanceIds: Any) -> Any:  # noqa: N803
+        (id_,) = InstanceIds
+        if id_ not in self.cloud.instances:
+            error = {"Code": "InvalidInstanceID.NotFound", "Message": f"The instance ID '{id_}' does not exist"}
+            raise ClientError({"Error": error}, "DescribeInstances")
+        states = self.cloud.instances[id_]
+        state = states.pop(0) if len(states) > 1 else states[0]
+        return {"Reservations": [{"Instances": [{"InstanceId": id_, "State": {"Name": state}}]}]}
 
 
 class _Sts(_Client):

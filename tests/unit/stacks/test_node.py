@@ -15,6 +15,11 @@ def _instance(assembly: Any, stack: str) -> dict[str, Any]:
     return properties
 
 
+def _image(assembly: Any, site: str) -> str:
+    """Return the image that a new node of a site is made from."""
+    return str(assembly.templates[f"SiteNode-hospital-{site}"]["Parameters"]["ImageId"]["Default"])
+
+
 def _user_data(assembly: Any, stack: str) -> str:
     """Return the user data with imported values as {export's name}."""
     value = _instance(assembly, stack)["UserData"]["Fn::Base64"]
@@ -53,10 +58,22 @@ def test_every_volume_is_encrypted(example: Any, of_type: Any) -> None:
 
 def test_hardware_and_image_are_the_participants_choice(data: Any, synth: Any) -> None:
     data["participants"][0] |= {"instance_type": "p4d.24xlarge", "volume_gib": 777, "image": "ami-0123456789abcdef0"}
-    own, other = (_instance(synth(data), f"SiteNode-hospital-{site}") for site in "ab")
-    assert (own["InstanceType"], own["ImageId"]) == ("p4d.24xlarge", "ami-0123456789abcdef0")
+    assembly = synth(data)
+    own, other = (_instance(assembly, f"SiteNode-hospital-{site}") for site in "ab")
+    assert (own["InstanceType"], _image(assembly, "a")) == ("p4d.24xlarge", "ami-0123456789abcdef0")
     assert own["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 777
-    assert (other["InstanceType"], other["ImageId"]) == ("g5.xlarge", "ami-0fed0000000000001")
+    assert (other["InstanceType"], _image(assembly, "b")) == ("g5.xlarge", "ami-0fed0000000000001")
+
+
+def test_another_image_changes_nothing_but_the_default_for_a_node_that_is_made_anew(
+    data: Any, synth: Any, example: Any
+) -> None:
+    data["participants"][0]["image"] = "ami-0123456789abcdef0"
+    before, after = (a.templates["SiteNode-hospital-a"] for a in (example, synth(data)))
+    assert after["Resources"] == before["Resources"]
+    assert after["Resources"]["Instance"]["Properties"]["ImageId"] == {"Ref": "ImageId"}
+    assert after["Parameters"]["ImageId"].pop("Default") != before["Parameters"]["ImageId"].pop("Default")
+    assert after == before
 
 
 @pytest.mark.parametrize("stack", NODES)

@@ -30,6 +30,16 @@ UNTAGGABLE = {
 }
 
 
+#: Parameters by name, and how the identifiers begin that they take.
+PREFIXES = {
+    "HubVpcId": "vpc",
+    "ImageId": "ami",
+    "PeeringId": "pcx",
+    "S3PrefixListId": "pl",
+    "SiteSecurityGroupId": "sg",
+}
+
+
 def _app(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "app.py"],
@@ -106,8 +116,8 @@ def test_parameters_are_strings_with_a_pattern_that_refuses_what_is_not_an_ident
         for name, parameter in template.get("Parameters", {}).items():
             seen.add(name)
             assert parameter["Type"] == "String"
-            assert "Default" not in parameter
-            prefix = {"HubVpcId": "vpc", "PeeringId": "pcx", "SiteSecurityGroupId": "sg", "S3PrefixListId": "pl"}[name]
+            assert ("Default" in parameter) == (name == "ImageId")
+            prefix = PREFIXES[name]
             pattern = re.compile(parameter["AllowedPattern"])
             assert pattern.fullmatch(f"{prefix}-0a1b2c3d4e5f60718")
             assert pattern.fullmatch(f"{prefix}-0a1b2c3d")
@@ -120,7 +130,7 @@ def test_parameters_are_strings_with_a_pattern_that_refuses_what_is_not_an_ident
                 f"{prefix}-0a1b2c3d 0.0.0.0/0",
             ):
                 assert not pattern.fullmatch(wrong)
-    assert seen == {"HubVpcId", "PeeringId", "SiteSecurityGroupId", "S3PrefixListId"}
+    assert seen == set(PREFIXES)
 
 
 def test_every_resource_that_can_have_tags_says_whose_it_is(data: Any, synth: Any) -> None:
