@@ -26,6 +26,7 @@ from infra.cli import (
     deploy,
     identity,
     local,
+    logs,
     nodes,
     reach,
     reachability,
@@ -47,7 +48,21 @@ app = typer.Typer(
     help="Cross-silo federated learning on AWS: N hospitals and one aggregator, an account each.",
     epilog="Example: federate --aws loopback deploy",
 )
-for group in (audit, check, deploy, nodes, reach, status, supplying, results, identity, local, reachability, demo):
+for group in (
+    audit,
+    check,
+    deploy,
+    nodes,
+    logs,
+    reach,
+    status,
+    supplying,
+    results,
+    identity,
+    local,
+    reachability,
+    demo,
+):
     group.register(app)
 
 
