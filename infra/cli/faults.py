@@ -38,6 +38,7 @@ def register(local: typer.Typer) -> None:
     group.command(epilog="Example: federate local fault freeze hospital-b")(freeze)
     group.command(epilog="Example: federate local fault thaw hospital-b")(thaw)
     group.command(epilog="Example: federate local fault reboot hospital-a")(reboot)
+    group.command(epilog="Example: federate local fault interrupt hospital-a --kind spot")(interrupt)
     group.command("power-off", epilog="Example: federate local fault power-off hospital-a")(power_off)
     group.command("power-on", epilog="Example: federate local fault power-on hospital-a")(power_on)
     group.command("fill-disk", epilog="Example: federate local fault fill-disk aggregator")(fill_disk)
@@ -112,6 +113,20 @@ def thaw(ctx: typer.Context, node: Node) -> None:
 def reboot(ctx: typer.Context, node: Node) -> None:
     """Have a node begin anew."""
     _add(ctx, "reboot", node)
+
+
+def interrupt(
+    ctx: typer.Context,
+    node: Node,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="spot|maintenance|rebalance", help="Of what; spot if left out.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How far ahead: 2m if left out; maintenance may be days.")
+    ] = None,
+) -> None:
+    """Have a node's metadata service give notice of an interruption; the instance itself is let alone."""
+    _add(ctx, "interrupt", node, notice=kind, after=after)
 
 
 def power_off(ctx: typer.Context, node: Node) -> None:

@@ -1,8 +1,7 @@
-"""``federate start``, ``stop``, ``watch`` and ``logs``: nodes as they are wanted, and as they are."""
+"""``federate start``, ``stop``, ``restart`` and ``watch``: nodes as they are wanted, and as they are."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +20,8 @@ Who = Annotated[
 ]
 #: From the wish to the application's first word: importing torch takes its time on a small machine.
 _START_SECONDS = 300.0
-#: How far back each look at the logs goes: accounts show lines late, and not always in the order of their times.
-_OVERLAP_MS = 10_000
+#: Where a node fails, its log lines of so long are shown.
+_LOG_BACK_MS = 900_000
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: federate start clients, then: federate start server")(start)
     app.command(epilog="Example: federate stop hospital-a")(stop)
     app.command(epilog="Example: federate watch")(watch)
-    app.command(epilog="Example: federate logs aggregator --follow")(logs)
+    app.command(epilog="Example: federate restart hospital-a")(restart)
 
 
 def remotes_of(here: Context, who: Sequence[str] | None) -> tuple[Remote, ...]:
@@ -58,30 +57,11 @@ def start(
 ) -> None:
     """Have nodes run: clients wait for the aggregator, training begins once it is there."""
     from infra.cli.supplying import supply_run_files
-    from infra.nodes import control
-    from node_bootstrap.contract import NodeState
 
     here = context(ctx)
     chosen = remotes_of(here, who)
     supply_run_files(here, chosen)
-    started = control.start(chosen, again=again)
-    found = control.wait_until(
-        chosen,
-        lambda id_, report: _is_under_way(report, started[id_]),
-        what="started",
-        timeout_seconds=_START_SECONDS,
-        has_failed=lambda id_, report: report.state is NodeState.FAILED and report.run == started[id_],
-    )
-    if AGGREGATOR_ID in started and not detach and not here.json:
-        follow(here, started[AGGREGATOR_ID])
-        from infra.cli.results import finish
-
-        finish(here)
-        return
-    here.answer(
-        {id_: {**report.as_dict(), "run": started[id_]} for id_, report in found.items()},
-        "\n".join(f"  {id_}: {in_words(report)}" for id_, report in found.items()),
-    )
+    _start(here, chosen, detach=detach, again=again)
 
 
 def stop(
@@ -92,31 +72,33 @@ def stop(
     ] = False,
 ) -> None:
     """Have nodes stop in order; the next start goes on from where they were."""
-    from infra.nodes import control
     from infra.nodes.remote import reports
-    from node_bootstrap.contract import CANCELLED, NodeState
 
     here = context(ctx)
     chosen = remotes_of(here, who)
-    at_rest = (None, NodeState.READY, NodeState.STOPPED, NodeState.FINISHED, NodeState.FAILED)
-
-    def is_so(_: str, report: Report) -> bool:
-        # what was stopped or has failed already is cancelled once the node says so: a start that follows is a new one
-        is_meant = report.state not in (NodeState.STOPPED, NodeState.FAILED) or report.reason == CANCELLED
-        return report.state in at_rest and (is_meant or not cancel)
-
-    control.wait_until(
-        control.stop(chosen, cancel=cancel),
-        is_so,
-        what="cancelled" if cancel else "stopped",
-        timeout_seconds=control.STOP_SECONDS,
-        has_failed=lambda *_: False,
-    )
+    _stop(chosen, cancel=cancel)
     found = reports(chosen)
     here.answer(
         {id_: report.as_dict() for id_, report in found.items()},
         "\n".join(f"  {id_}: {in_words(report)}" for id_, report in found.items()),
     )
+
+
+def restart(
+    ctx: typer.Context,
+    who: Who = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not follow the training that goes on with the aggregator.")
+    ] = False,
+) -> None:
+    """Stop nodes in order and start them again, with the run files of today; training goes on from where it was."""
+    from infra.cli.supplying import supply_run_files
+
+    here = context(ctx)
+    chosen = remotes_of(here, who)
+    supply_run_files(here, chosen)  # what is refused here is better refused while the nodes still run
+    _stop(chosen)
+    _start(here, chosen, detach=detach)
 
 
 def watch(ctx: typer.Context) -> None:
@@ -134,37 +116,52 @@ def watch(ctx: typer.Context) -> None:
     follow(here, desired.run)
 
 
-def logs(
-    ctx: typer.Context,
-    who: Who = None,
-    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-) -> None:
-    """Show the nodes' logs in one time line, as their accounts keep them; with --json, an object per line."""
-    here = context(ctx)
-    chosen = remotes_of(here, who)
-    for remote in chosen:
-        remote.refuse_unless_deployed()
-    width = max(len(remote.node.id) for remote in chosen)
-    seen: set[tuple[str, str]] = set()
-    last = {remote.node.id: 0 for remote in chosen}
-    while True:
-        found = [
-            (remote.node.id, line)
-            for remote in chosen
-            for line in remote.log_lines(max(0, last[remote.node.id] - _OVERLAP_MS))
-        ]
-        # By time alone: what a node has sent at once bears one time, and stays in its order.
-        for node, line in sorted(found, key=lambda pair: pair[1].at):
-            if (node, line.id) not in seen:
-                seen.add((node, line.id))
-                last[node] = max(last[node], line.at)
-                clock = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(line.at / 1000))
-                source, text = line.stream.rpartition("/")[2], line.text.rstrip()
-                told = {"at": clock, "node": node, "source": source, "line": text}
-                print(json.dumps(told) if here.json else f"{clock} {node:{width}} {source:11} {text}", flush=True)
-        if not follow_:
-            return
-        time.sleep(1.0)
+def _start(here: Context, chosen: Sequence[Remote], *, detach: bool, again: bool = False) -> None:
+    from infra.nodes import control
+    from infra.nodes.inquest import findings
+    from node_bootstrap.contract import NodeState
+
+    started = control.start(chosen, again=again)
+    found = control.wait_until(
+        chosen,
+        lambda id_, report: _is_under_way(report, started[id_]),
+        what="started",
+        timeout_seconds=_START_SECONDS,
+        has_failed=lambda id_, report: report.state is NodeState.FAILED and report.run == started[id_],
+        examine=lambda remote, report: findings(
+            remote, is_silent=report.state is None, since_ms=int(time.time() * 1000) - _LOG_BACK_MS
+        ),
+    )
+    if AGGREGATOR_ID in started and not detach and not here.json:
+        follow(here, started[AGGREGATOR_ID])
+        from infra.cli.results import finish
+
+        finish(here)
+        return
+    here.answer(
+        {id_: {**report.as_dict(), "run": started[id_]} for id_, report in found.items()},
+        "\n".join(f"  {id_}: {in_words(report)}" for id_, report in found.items()),
+    )
+
+
+def _stop(chosen: Sequence[Remote], *, cancel: bool = False) -> None:
+    from infra.nodes import control
+    from node_bootstrap.contract import CANCELLED, NodeState
+
+    at_rest = (None, NodeState.READY, NodeState.STOPPED, NodeState.FINISHED, NodeState.FAILED)
+
+    def is_so(_: str, report: Report) -> bool:
+        # what was stopped or has failed already is cancelled once the node says so: a start that follows is a new one
+        is_meant = report.state not in (NodeState.STOPPED, NodeState.FAILED) or report.reason == CANCELLED
+        return report.state in at_rest and (is_meant or not cancel)
+
+    control.wait_until(
+        control.stop(chosen, cancel=cancel),
+        is_so,
+        what="cancelled" if cancel else "stopped",
+        timeout_seconds=control.STOP_SECONDS,
+        has_failed=lambda *_: False,
+    )
 
 
 def follow(here: Context, run: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from infra.federation.model import Federation
 from infra.identity import Authority
 from infra.nodes.control import BOOT_SECONDS, wait_until
 from infra.nodes.enrolment import enrol
+from infra.nodes.inquest import findings, machine_of
 from infra.nodes.release import Release
 from infra.nodes.remote import Remote, Report
 from infra.nodes.supply import Supplied, supply
@@ -27,6 +29,12 @@ _SIGNS = {
     NodeState.STOPPED: Status.WAITING,
     NodeState.FAILED: Status.FAILED,
 }
+
+
+#: A node may have failed before the wait for it began.
+_BEFORE_MS = 3_600_000
+#: How often the instances of nodes that are silent are looked at.
+_INSTANCE_SECONDS = 15.0
 
 
 class NotSupplied(FederateError):
@@ -97,9 +105,11 @@ def make_ready(
         timeout_seconds: how long.
 
     Raises:
-        NodeFailed: a node fails, or is not up in time.
+        NodeFailed: a node fails, its instance is gone, or it is not up in time; with what its account shows of it.
         RequestRefused: a node asks for what is not its own.
     """
+    gone = _Gone(chosen)
+    began_ms = int(time.time() * 1000)
 
     def meanwhile() -> None:
         if authority is not None:
@@ -113,7 +123,29 @@ def make_ready(
         timeout_seconds=timeout_seconds,
         show=lambda found: _show(table, found),
         meanwhile=meanwhile,
+        has_failed=lambda id_, report: report.state is NodeState.FAILED or gone.has_taken(id_, report),
+        examine=lambda remote, report: findings(remote, is_silent=report.state is None, since_ms=began_ms - _BEFORE_MS),
+        remedy="Its log: federate logs {names}. What user data did is done once: after the repair make it anew, with "
+        "federate replace {names}.",
     )
+
+
+class _Gone:
+    """Knows the silent nodes whose instances run no more: for their first word one would wait in vain."""
+
+    def __init__(self, chosen: Sequence[Remote]) -> None:
+        self._remotes = {remote.node.id: remote for remote in chosen}
+        self._look_at = dict.fromkeys(self._remotes, 0.0)
+
+    def has_taken(self, id_: str, report: Report) -> bool:
+        """Say whether a node that has said nothing never will; an account that does not tell is no proof."""
+        if report.state is not None or time.monotonic() < self._look_at[id_]:
+            return False
+        self._look_at[id_] = time.monotonic() + _INSTANCE_SECONDS
+        try:
+            return machine_of(self._remotes[id_]).is_gone
+        except FederateError:
+            return False
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from infra.errors import FederateError
 from infra.nodes.remote import Remote, Report, reports
@@ -18,6 +18,8 @@ _POLL_SECONDS = 0.5
 _ALIVE = (NodeState.WAITING, NodeState.RUNNING, NodeState.BOOTING)
 
 Show = Callable[[Mapping[str, Report]], None]
+#: What is found out about a node, in lines for a person.
+Examine = Callable[[Remote, Report], Iterable[str]]
 
 
 class NodeFailed(FederateError):
@@ -91,6 +93,8 @@ def wait_until(
     has_failed: Callable[[str, Report], bool] = lambda _, report: report.state is NodeState.FAILED,
     show: Show = lambda _: None,
     meanwhile: Callable[[], None] = lambda: None,
+    examine: Examine = lambda *_: (),
+    remedy: str = "Its log: federate logs {names}. After the repair: federate start {names}.",
 ) -> dict[str, Report]:
     """Wait until nodes are as wanted.
 
@@ -102,6 +106,8 @@ def wait_until(
         has_failed: whether a node that is not as wanted never will be.
         show: told what all nodes say, at each look.
         meanwhile: done at each look, before it.
+        examine: finds out more about a node that failed or is late, for the error.
+        remedy: what to do where nodes failed; ``{names}`` stands for them.
 
     Raises:
         NodeFailed: a node fails meanwhile, or is not as wanted in time; every such node is named.
@@ -114,9 +120,10 @@ def wait_until(
         failed = {id_: report for id_, report in found.items() if not is_so(id_, report) and has_failed(id_, report)}
         if failed:
             names = " ".join(failed)
+            lines = [f"{id_} failed: {_why(report)}" for id_, report in failed.items()]
             raise NodeFailed(
-                "\n".join(f"{id_} failed: {report.reason or 'it does not say why'}" for id_, report in failed.items()),
-                remedy=f"Its log: federate logs {names}. After the repair: federate start {names}.",
+                "\n".join([*lines, *_examined(chosen, failed, examine)]),
+                remedy=remedy.format(names=names),
             )
         late = {id_: report for id_, report in found.items() if not is_so(id_, report)}
         if not late:
@@ -124,10 +131,25 @@ def wait_until(
         if time.monotonic() >= deadline:
             told = [f"{id_} is {r.state or 'silent'}{f' ({r.reason})' if r.reason else ''}" for id_, r in late.items()]
             raise NodeFailed(
-                f"Not {what} after {timeout_seconds:.0f} s: {'; '.join(told)}.",
+                "\n".join(
+                    [
+                        f"Not {what} after {timeout_seconds:.0f} s: {'; '.join(told)}.",
+                        *_examined(chosen, late, examine),
+                    ]
+                ),
                 remedy=f"Its log: federate logs {' '.join(late)}. The same command goes on waiting.",
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _why(report: Report) -> str:
+    if report.state is None:
+        return "its instance is gone before it said anything"
+    return report.reason or "it does not say why"
+
+
+def _examined(chosen: Sequence[Remote], which: Mapping[str, Report], examine: Examine) -> list[str]:
+    return [line for remote in chosen if remote.node.id in which for line in examine(remote, which[remote.node.id])]
 
 
 def _desired(text: str | None) -> Desired:

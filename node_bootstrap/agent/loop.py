@@ -17,6 +17,7 @@ from node_bootstrap.agent.application import Application, Folders, progress_of
 from node_bootstrap.agent.facts import Facts
 from node_bootstrap.agent.identity import Identity, IdentityError
 from node_bootstrap.agent.inputs import Inputs, InputsError, fetch, refresh
+from node_bootstrap.agent.notices import Notice
 from node_bootstrap.contract import Desired, NodeState, Unreadable
 
 _log = logging.getLogger(__name__)
@@ -82,12 +83,20 @@ class Loop:
         root: folder on the root volume: code, run files, data.
         state: folder on the state volume: identity, checkpoints, output, how the last run ended.
         clock: seconds, monotonic.
+        notice: what is about to be done to the instance, as it is known now.
     """
 
     def __init__(
-        self, facts: Facts, owner: Owner, root: Path, state: Path, clock: Callable[[], float] = time.monotonic
+        self,
+        facts: Facts,
+        owner: Owner,
+        root: Path,
+        state: Path,
+        clock: Callable[[], float] = time.monotonic,
+        notice: Callable[[], Notice | None] = lambda: None,
     ) -> None:
         self._facts, self._owner, self._root, self._state, self._clock = facts, owner, root, state, clock
+        self._notice = notice
         self._identity = Identity(state / "tls", facts)
         self._run: _Run | None = None
         self._problem = ""  # with the certificate that was given last
@@ -109,6 +118,10 @@ class Loop:
         Raises:
             AccountError: the account does not answer; the next step finds everything as it is.
         """
+        notice = self._notice()
+        is_leaving = notice is not None and notice.is_due
+        if notice is not None and is_leaving:
+            self._leave(notice)  # before anything is asked of the account, which may be slow to answer
         told = self._owner.parameters()
         if self._run is None:
             self._bring_results()
@@ -127,8 +140,11 @@ class Loop:
         if not self._is_enrolled(told):
             return
         if self._run is not None:
-            self._watch(self._run)
+            self._watch(self._run, remark=notice.text if notice else "")
         elif desired.state == "started" and not self._is_over(desired.run):
+            if notice is not None and is_leaving:
+                self._say(NodeState.STOPPED, _interrupted(notice), self._progress())
+                return
             self._begin(desired.run, told.get(contract.APPROVED_RELEASE))
         else:
             self._rest(desired)
@@ -231,6 +247,21 @@ class Loop:
         if self._run is not None:
             self._end(NodeState.STOPPED, contract.CANCELLED, for_good=True)
 
+    def _leave(self, notice: Notice) -> None:
+        """Stop in order before the instance goes; the node's next instance goes on with the run from there."""
+        run = self._run
+        if run is None:
+            return
+        reason = _interrupted(notice)
+        if run.application is not None:
+            code = run.application.exit_code()
+            if code is not None and (code == 0 or code in (*_FINAL_CODES, _CANCELLED_CODE)):
+                return  # it has just ended by itself, which is for the rest of the step to tell
+            run.application.stop()
+        self._keep(_Ended(run.name, NodeState.STOPPED, reason, for_good=False, is_brought=False))
+        self._run = None
+        self._say(NodeState.STOPPED, reason, self._progress())
+
     def _failed(self, run: _Run, code: int, words: str) -> None:
         """Start the application again after a while, unless that would only repeat what happened."""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -330,6 +361,10 @@ class Loop:
         part = self._ended_file.with_name(".ended.json.part")
         part.write_text(json.dumps(asdict(ended)), "utf-8")
         part.replace(self._ended_file)
+
+
+def _interrupted(notice: Notice) -> str:
+    return f"interrupted: {notice.text}"
 
 
 def _shortened(reason: str) -> str:

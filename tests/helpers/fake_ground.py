@@ -59,6 +59,17 @@ class FakeGround:
     did: list[tuple[Any, ...]] = field(default_factory=list)
     withheld: frozenset[str] = frozenset()
     broken: bool = False
+    instances: dict[str, str] = field(default_factory=lambda: {"hospital-a": "i-a", "hospital-b": "i-b"})
+    announced: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def instance(self, node: str) -> str | None:
+        return self.instances.get(node)
+
+    def announce(self, instance: str, kind: str, after_seconds: float) -> None:
+        self.announced[instance, kind] = after_seconds
+
+    def announce_no_more(self, instance: str, kind: str) -> None:
+        self.announced.pop((instance, kind), None)
 
     def nodes(self) -> dict[str, str]:
         return self.roles

@@ -20,10 +20,13 @@ class FakeParameters:
     puts: list[tuple[str, str]] = field(default_factory=list)
     before_look: Callable[[], object] = lambda: None
     refused: set[str] = field(default_factory=set)
+    others: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def client(self, service: str, *, profile: str, region: str) -> Any:
-        assert service == "ssm", service
-        return _Ssm(self, profile)
+        """Return a client; of the other services only those that a test has put there, by profile, answer."""
+        if service == "ssm":
+            return _Ssm(self, profile)
+        return self.others.get((service, profile), _Refuses(service))
 
     def of(self, node: str) -> dict[str, str]:
         """Return the store of a node of the federation ``fed``, whose profile bears its name."""
@@ -68,3 +71,16 @@ class _Ssm:
         assert len(Names) <= 10, "AWS takes ten at once"
         for name in Names:
             del self.accounts.of(self.profile)[name]
+
+
+@dataclass(frozen=True)
+class _Refuses:
+    """A service of which the operator may ask nothing."""
+
+    service: str
+
+    def __getattr__(self, operation: str) -> Any:
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": f"no {self.service}"}}, operation)
+
+        return refuse

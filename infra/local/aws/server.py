@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
@@ -106,8 +107,13 @@ def _presigned(environ: WSGIEnvironment) -> str:
     return f"Credential={found[1].replace('%2F', '/')}" if found else ""
 
 
-def serve(accounts: Iterable[str], port: int) -> None:
+def serve(accounts: Iterable[str], port: int, twin: Path | None = None) -> None:
     """Serve on 127.0.0.1 until the process ends.
+
+    Args:
+        accounts: those that exist.
+        port: where to listen.
+        twin: the twin's folder, with the consoles of instances.
 
     Raises:
         OSError: the port is taken.
@@ -116,6 +122,9 @@ def serve(accounts: Iterable[str], port: int) -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = LoopbackAws(accounts)
+    from infra.local.aws.additions.console_output import CONSOLES
+
+    CONSOLES.twin = twin
     from moto.moto_server.werkzeug_app import MotoRequestHandler
 
     make_server("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler).serve_forever()

@@ -25,6 +25,7 @@ _GRACE_SECONDS = 25.0
 _PORTS = range(20_000, 30_000)
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 _POLL_SECONDS = 0.5
+_NOTICES_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Bodies:
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = root / "node.json"
         facts.write_text(json.dumps(instance.facts))
-        options = {"facts": facts, "root": root, "state": volume, "poll": _POLL_SECONDS}
+        options = {"facts": facts, "root": root, "state": volume, "poll": _POLL_SECONDS, "notices": _NOTICES_SECONDS}
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (root / "agent.log").open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 - our own module

@@ -1,6 +1,7 @@
 """A node on a fixed interface with its state volume: what stays when it goes, and why it cannot be replaced."""
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,22 @@ def test_a_change_of_user_data_keeps_the_instance(deployed: Any) -> None:
     assert instance_of(deployed)["InstanceId"] == before
     told = deployed.client("ec2").describe_instance_attribute(InstanceId=before, Attribute="userData")
     assert "second" in base64.b64decode(told["UserData"]["Value"]).decode()
+
+
+def test_the_console_of_an_instance_is_what_its_body_writes(
+    deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from infra.local.aws.additions.console_output import CONSOLES
+
+    monkeypatch.setattr(CONSOLES, "twin", tmp_path)
+    instance = instance_of(deployed)["InstanceId"]
+    ec2 = deployed.client("ec2")
+    assert ec2.get_console_output(InstanceId=instance, Latest=True).get("Output", "") == ""
+    (tmp_path / "machines" / instance).mkdir(parents=True)
+    (tmp_path / "machines" / instance / "console.log").write_text("cloud-init: no datasource\n")
+    assert ec2.get_console_output(InstanceId=instance, Latest=True)["Output"] == "cloud-init: no datasource\n"
+    with pytest.raises(ClientError, match="InvalidInstanceID"):
+        ec2.get_console_output(InstanceId="i-00000000000000000")
 
 
 def test_the_network_is_held_by_its_node(deployed: Any) -> None:

@@ -59,6 +59,12 @@ def run(*words: str) -> int:
         ("lossy hospital-a --loss 2%", "lossy", {"loss_percent": 2}),
         ("cut hospital-a", "cut", {}),
         ("power-off hospital-a", "power-off", {}),
+        ("interrupt hospital-a", "interrupt", {"notice": "spot", "after_seconds": 120}),
+        (
+            "interrupt hospital-a --kind maintenance --after 14d",
+            "interrupt",
+            {"notice": "maintenance", "after_seconds": 1_209_600},
+        ),
         ("skew-clock hospital-a +2h", "skew-clock", {"seconds": 7200}),
         ("skew-clock hospital-a -30m", "skew-clock", {"seconds": -1800}),
         (

@@ -17,6 +17,7 @@ from node_bootstrap import contract
 from node_bootstrap.agent import loop as loop_module
 from node_bootstrap.agent.application import Folders
 from node_bootstrap.agent.loop import Loop
+from node_bootstrap.agent.notices import Notice
 
 RUN = "20261125T160045Z-3a6e"
 NEXT = "20261125T170000Z-77aa"
@@ -32,6 +33,8 @@ class Machine:
     authority: Authority
     now: float = 0.0
     applications: list[FakeApplication] = field(default_factory=list)
+    notice: Notice | None = None
+    root: str = "root"
 
     def __post_init__(self) -> None:
         self.boot()
@@ -39,7 +42,13 @@ class Machine:
     def boot(self) -> None:
         """Start the agent, after a kill as well: nothing but the disk remembers."""
         who = facts(node=self.node.id, role=self.node.role)
-        self.agent = Loop(who, self.account, self.folder / "root", self.folder / "state", clock=lambda: self.now)
+        root, state = self.folder / self.root, self.folder / "state"
+        self.agent = Loop(who, self.account, root, state, clock=lambda: self.now, notice=lambda: self.notice)
+
+    def replace(self) -> None:
+        """Have another instance: a root volume of its own, no notice, and the state volume of the one before."""
+        self.notice, self.root = None, f"{self.root}-next"
+        self.boot()
 
     def step(self, times: int = 1) -> tuple[str, str]:
         """Let the agent look, and return what it says: state and reason."""
@@ -555,3 +564,74 @@ def test_a_run_that_was_done_before_it_heard_of_its_cancelling_is_finished(ready
     ready.account.want("cancelled", RUN)
     assert ready.step()[0] == "finished"
     assert ready.step()[0] == "finished"
+
+
+SPOT = Notice("spot notice: terminate at 2026-11-26T09:02:00Z", True)
+
+
+def test_a_notice_stops_the_application_in_order_and_the_state_says_why(ready: Machine) -> None:
+    application = ready.start()
+    application.comes_to(2)
+    ready.notice = SPOT
+    assert ready.step() == ("stopped", "interrupted: spot notice: terminate at 2026-11-26T09:02:00Z")
+    assert application.was_stopped
+    assert (ready.account.state["run"], ready.account.state["progress"]["round"]) == (RUN, 2)
+
+
+def test_a_notice_stops_the_application_also_while_the_account_is_silent(ready: Machine) -> None:
+    application = ready.start()
+    ready.notice, ready.account.silent = SPOT, True
+    with pytest.raises(BotoCoreError):
+        ready.step()
+    assert application.was_stopped
+    ready.account.silent = False
+    assert ready.step()[0] == "stopped"
+
+
+def test_after_a_notice_nothing_begins_on_that_instance_whatever_is_restarted_or_wanted(ready: Machine) -> None:
+    ready.start()
+    ready.notice = SPOT
+    ready.step()
+    ready.boot()
+    ready.step(2)
+    ready.account.start(NEXT)
+    assert ready.step(2) == ("stopped", "interrupted: spot notice: terminate at 2026-11-26T09:02:00Z")
+    assert len(ready.applications) == 1
+
+
+def test_the_next_instance_goes_on_with_the_run_by_itself(ready: Machine) -> None:
+    application = ready.start()
+    application.comes_to(2)
+    ready.notice = SPOT
+    ready.step()
+    ready.replace()
+    ready.step()
+    assert (len(ready.applications), ready.application.start) == (2, RUN)
+    assert ready.application.folders.state == application.folders.state
+    ready.application.comes_to(2)
+    assert ready.step() == ("running", "")
+
+
+def test_an_instance_that_has_come_through_its_maintenance_goes_on_by_itself(ready: Machine) -> None:
+    ready.start()
+    ready.notice = Notice("maintenance notice: system-reboot at 26 Nov 2026 09:00:00 GMT", True)
+    ready.step()
+    ready.notice = None
+    assert ready.step() == ("waiting", "the application starts")
+
+
+def test_what_is_not_due_yet_is_told_and_training_goes_on(ready: Machine) -> None:
+    application = ready.start()
+    application.comes_to(2)
+    ready.notice = Notice("maintenance notice: system-reboot at 30 Nov 2026 09:00:00 GMT", False)
+    assert ready.step() == ("running", "maintenance notice: system-reboot at 30 Nov 2026 09:00:00 GMT")
+    assert application.exit_code() is None
+
+
+def test_a_run_that_is_just_over_when_a_notice_comes_is_finished(ready: Machine) -> None:
+    application = ready.start()
+    application.comes_to(3, "finished")
+    application.ends(0)
+    ready.notice = SPOT
+    assert ready.step() == ("finished", "")
+    assert ready.step() == ("finished", "")

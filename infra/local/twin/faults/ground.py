@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from infra.local.twin.network.conditions import Emulated
 from infra.local.twin.network.layout import Link
+from infra.local.twin.services.metadata.instance import NoticeKind
 
 ProcessName = Literal["application", "agent"]
 PROCESS_NAMES: tuple[ProcessName, ...] = ("application", "agent")
@@ -64,6 +65,15 @@ class Ground(Protocol):
         Raises:
             FederateError: that cannot be done to this node.
         """
+
+    def instance(self, node: str) -> str | None:
+        """Return the id of a node's instance; None if it has none that runs."""
+
+    def announce(self, instance: str, kind: NoticeKind, after_seconds: float) -> None:
+        """Have the metadata service of an instance give notice of what is done so many seconds from now."""
+
+    def announce_no_more(self, instance: str, kind: NoticeKind) -> None:
+        """Take such a notice back."""
 
     def withhold(self, ids: frozenset[str]) -> None:
         """Take away these rules and routes, and give back all others."""

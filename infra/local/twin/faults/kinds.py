@@ -64,9 +64,9 @@ class Kind(ABC):
         del parameters
         return ""
 
-    def is_over(self, fault: Fault) -> bool:
+    def is_over(self, fault: Fault, ground: Ground) -> bool:
         """Say whether it has gone by itself."""
-        del fault
+        del fault, ground
         return False
 
     @abstractmethod

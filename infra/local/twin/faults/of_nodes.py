@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from infra.local import process
+from infra.local.twin.faults import units
 from infra.local.twin.faults.errors import FaultRefused
 from infra.local.twin.faults.fault import Fault
 from infra.local.twin.faults.ground import PROCESS_NAMES, Ground, ProcessName
@@ -16,6 +17,8 @@ from infra.local.twin.faults.kinds import Kind, Reader, Scene, one_of
 
 #: While the processes are stopped one after the other, those that run yet may start more.
 _LOOKS = 5
+#: How far ahead EC2 gives notice of an interruption.
+_SPOT_SECONDS = 120.0
 
 
 class _Kill(Kind):
@@ -75,7 +78,8 @@ class _Freeze(Kind):
                     stopped[pid] = began
         return {"stopped": [[pid, began] for pid, began in stopped.items()]}
 
-    def is_over(self, fault: Fault) -> bool:
+    def is_over(self, fault: Fault, ground: Ground) -> bool:
+        del ground
         stopped = fault.details.get("stopped", [])
         return not any(process.is_running(pid, began) for pid, began in stopped)
 
@@ -112,7 +116,43 @@ class _PowerOff(Kind):
         scene.ground.power_on(fault.node)
 
 
-NODE_KINDS = (_Kill(), _Freeze(), _Reboot(), _PowerOff())
+class _Interrupt(Kind):
+    """The metadata service gives notice that the instance is to be interrupted; nothing is done to the instance."""
+
+    name = "interrupt"
+    parameters: ClassVar[Mapping[str, Reader]] = {
+        "notice": one_of("spot", "maintenance", "rebalance"),
+        "after": units.seconds,
+    }
+
+    def check(self, ground: Ground, node: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A spot notice two minutes ahead, as EC2 gives it, if nothing is said."""
+        return {"notice": values.get("notice", "spot"), "after_seconds": values.get("after", _SPOT_SECONDS)}
+
+    def key(self, parameters: Mapping[str, Any]) -> object:
+        return parameters["notice"]
+
+    def text(self, parameters: Mapping[str, Any]) -> str:
+        """Return for instance ``spot notice, 120 s ahead``."""
+        return f"{parameters['notice']} notice, {parameters['after_seconds']:g} s ahead"
+
+    def is_over(self, fault: Fault, ground: Ground) -> bool:
+        """A notice is one instance's: the node's next one has none."""
+        return "instance" in fault.details and ground.instance(fault.node) != fault.details["instance"]
+
+    def apply(self, scene: Scene, fault: Fault) -> dict[str, Any]:
+        instance = scene.ground.instance(fault.node)
+        if instance is None:
+            raise FaultRefused(f"{fault.node} has no instance that runs.", remedy="federate status says why.")
+        scene.ground.announce(instance, fault.parameters["notice"], fault.parameters["after_seconds"])
+        return {"instance": instance}
+
+    def revert(self, scene: Scene, fault: Fault) -> None:
+        if "instance" in fault.details:
+            scene.ground.announce_no_more(fault.details["instance"], fault.parameters["notice"])
+
+
+NODE_KINDS = (_Kill(), _Freeze(), _Reboot(), _PowerOff(), _Interrupt())
 
 
 def _running(ground: Ground, node: str, name: ProcessName) -> list[int]:

@@ -51,7 +51,7 @@ class Faults:
         """Return the faults that are in force, the oldest first; what is over by itself is struck off, as an event."""
         with self._lock:
             for fault in self._kept.faults:
-                if KINDS[fault.kind].is_over(fault):
+                if KINDS[fault.kind].is_over(fault, self._ground):
                     self._strike_off(fault)
             return self._kept.faults
 
@@ -149,7 +149,7 @@ class Faults:
             failed = []
             for fault in self._kept.faults:
                 kind = KINDS[fault.kind]
-                if kind.is_over(fault):
+                if kind.is_over(fault, self._ground):
                     self._strike_off(fault)
                     continue
                 try:

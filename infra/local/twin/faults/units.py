@@ -18,6 +18,11 @@ def milliseconds(name: str, text: str, *, most: float) -> float:
     return _quantity(name, text, _MILLISECONDS, f"a time from 0ms to {most:g}ms, such as 80ms", 0.0, most)
 
 
+def seconds(name: str, text: str) -> float:
+    """Read a time, ``30s``, ``2m`` or ``14d``; up to ninety days."""
+    return _quantity(name, text, _SECONDS, "a time up to 90d, such as 2m", 0.0, 90 * 86400.0)
+
+
 def mbit(name: str, text: str) -> float:
     """Read a rate, ``100mbit``, ``512kbit`` or ``1gbit``; in 10^6 bits a second."""
     allowed = "a rate from 64kbit to 10gbit, such as 100mbit"

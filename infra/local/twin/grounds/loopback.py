@@ -18,8 +18,11 @@ from infra.local.twin.faults import Deniable, Faults
 from infra.local.twin.faults.errors import FaultRefused
 from infra.local.twin.faults.ground import ProcessName
 from infra.local.twin.faults.operations import operations
-from infra.local.twin.grounds.seen import FAULTS_FILE, instance_of, roles
+from infra.local.twin.grounds.notices import Announcements
+from infra.local.twin.grounds.seen import FAULTS_FILE, id_of, instance_of, roles
+from infra.local.twin.grounds.stand_ins import StandIns
 from infra.local.twin.network import Link
+from infra.local.twin.services.metadata.instance import NoticeKind
 
 _LOOPBACK_AWS = ("AWS_ENDPOINT_URL", "NO_PROXY", "no_proxy")
 
@@ -51,13 +54,15 @@ class OnLoopback:
         self._deployed = Deployed(Places(folder))
         self._seen = Seen({}, set())
         self._off: set[str] = set()
+        self._announced = Announcements()
+        self._stand_ins = StandIns(self.bodies, self._announced)
         self.faults = Faults(self, folder / FAULTS_FILE)
 
     # What the keeper asks.
 
     def look(self) -> None:
         """See :class:`infra.local.twin.keeper.Ground`."""
-        self._seen = look(self._deployed, self.bodies, self._off)
+        self._seen = look(self._deployed, self.bodies, self._off, self._stand_ins)
 
     def status(self) -> dict[str, Any]:
         """Return the nodes by instance, and the faults."""
@@ -123,6 +128,18 @@ class OnLoopback:
         """
         raise FaultRefused("At the depth processes all nodes have this machine's clock.", remedy="DEPTH=machines.")
 
+    def instance(self, node: str) -> str | None:
+        """Return the id of a node's instance."""
+        return id_of(self._seen, node)
+
+    def announce(self, instance: str, kind: NoticeKind, after_seconds: float) -> None:
+        """Have its metadata service give notice."""
+        self._announced.add(instance, kind, after_seconds)
+
+    def announce_no_more(self, instance: str, kind: NoticeKind) -> None:
+        """Take a notice back."""
+        self._announced.remove(instance, kind)
+
     def withhold(self, ids: frozenset[str]) -> None:
         """Do nothing: no rule and no route has an effect here."""
 
@@ -135,18 +152,21 @@ class OnLoopback:
         return ()
 
 
-def look(deployed: Deployed, bodies: Bodies, off: Collection[str] = ()) -> Seen:
+def look(deployed: Deployed, bodies: Bodies, off: Collection[str] = (), stand_ins: StandIns | None = None) -> Seen:
     """Make the bodies what the accounts say, and return that: running instances have one, others have none.
 
     Args:
         deployed: the accounts.
         bodies: the bodies.
         off: nodes that are powered off although their instances run.
+        stand_ins: their metadata services; None where they have none.
 
     Raises:
         BotoCoreError: loopback AWS does not answer.
     """
     seen = deployed.instances()
+    if stand_ins is not None:
+        stand_ins.follow(seen.running)
     for name in bodies:
         if name not in seen.running:
             _log.info("ends %s", name)
@@ -155,14 +175,14 @@ def look(deployed: Deployed, bodies: Bodies, off: Collection[str] = ()) -> Seen:
         if instance.facts.get("node") not in off and not bodies.is_alive(instance.id):
             bodies.end(instance.id)  # what a dead agent left behind
             try:
-                _boot(instance, deployed, bodies)
+                _boot(instance, deployed, bodies, stand_ins)
             except ClientError as error:  # of this node alone; the others are looked after
                 _log.warning("%s cannot be booted: %s", instance.id, error)
     bodies.forget(seen.existing, deployed.volumes())
     return seen
 
 
-def _boot(instance: Instance, deployed: Deployed, bodies: Bodies) -> None:
+def _boot(instance: Instance, deployed: Deployed, bodies: Bodies, stand_ins: StandIns | None) -> None:
     hub = deployed.hub_address(instance.facts.get("federation", ""))
     if hub is None:
         return  # the hub's network is there before any node; it is looked for again
@@ -170,7 +190,7 @@ def _boot(instance: Instance, deployed: Deployed, bodies: Bodies) -> None:
     environment = {
         **{name: os.environ[name] for name in _LOOPBACK_AWS if name in os.environ},
         **deployed.credentials(instance),
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **(stand_ins.environment(instance) if stand_ins else {"AWS_EC2_METADATA_DISABLED": "true"}),
         "FEDERATE_ADDRESS_MAP": f"{address}:*=127.0.0.1:{bodies.port_for(interface)}",
     }
     _log.info("boots %s (%s of %s)", instance.id, instance.facts.get("node"), instance.facts.get("federation"))

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from infra.local.twin.deployed import Deployed, Instance
 from infra.local.twin.network.picture import Picture
 from infra.local.twin.services.metadata import Metadata
-from infra.local.twin.services.metadata.instance import Credentials
+from infra.local.twin.services.metadata.instance import Announced, Credentials
 
 _TIMEOUT_SECONDS = 5.0
 
 
-def metadata(instance: Instance, deployed: Deployed, picture: Picture, emulator: tuple[str, int]) -> Metadata:
+def metadata(
+    instance: Instance,
+    deployed: Deployed,
+    picture: Picture,
+    emulator: tuple[str, int],
+    announced: Callable[[], Sequence[Announced]] = tuple,
+) -> Metadata:
     """Return what there is to say.
 
     Raises:
@@ -56,6 +63,7 @@ def metadata(instance: Instance, deployed: Deployed, picture: Picture, emulator:
         vpc_cidr=vpc.cidr,
         life_cycle="spot" if raw.get("InstanceLifecycle") == "spot" else "on-demand",
         launched=raw["LaunchTime"],
+        announced=announced,
     )
 
 

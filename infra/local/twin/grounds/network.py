@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,13 +29,15 @@ from infra.local.twin.faults.operations import operations as fault_operations
 from infra.local.twin.grounds import denial
 from infra.local.twin.grounds.metadata import metadata
 from infra.local.twin.grounds.nodes import Nodes, Setting
-from infra.local.twin.grounds.seen import FAULTS_FILE, instance_of, roles
+from infra.local.twin.grounds.notices import Announcements
+from infra.local.twin.grounds.seen import FAULTS_FILE, id_of, instance_of, roles
 from infra.local.twin.grounds.services import Services
 from infra.local.twin.grounds.tunnels import tunnels
 from infra.local.twin.network import Fabric, Link, Picture
 from infra.local.twin.network import reachability as reach
 from infra.local.twin.network.flows import Counting
 from infra.local.twin.services.metadata import Metadata
+from infra.local.twin.services.metadata.instance import NoticeKind
 
 #: Without any sign of a change everything is read again after so long.
 _LOOK_AGAIN_SECONDS = 60.0
@@ -79,6 +82,7 @@ class InNetwork:
         self._metadata_lock = threading.Lock()
         self._withheld: frozenset[str] = frozenset()
         self._off: set[str] = set()
+        self._announced = Announcements()
         self._changes: object = None
         self._read_at = 0.0
         self._problem = ""
@@ -184,6 +188,18 @@ class InNetwork:
         """Have a node's clock be wrong."""
         self._nodes.skew(instance_of(self._seen, node).id, seconds)
 
+    def instance(self, node: str) -> str | None:
+        """Return the id of a node's instance."""
+        return id_of(self._seen, node)
+
+    def announce(self, instance: str, kind: NoticeKind, after_seconds: float) -> None:
+        """Have its metadata service give notice."""
+        self._announced.add(instance, kind, after_seconds)
+
+    def announce_no_more(self, instance: str, kind: NoticeKind) -> None:
+        """Take a notice back."""
+        self._announced.remove(instance, kind)
+
     def withhold(self, ids: frozenset[str]) -> None:
         """Deny these rules and routes, and no others."""
         self._withheld = ids
@@ -249,7 +265,8 @@ class InNetwork:
             self._changes = None  # the interface is not in the picture yet: look again
             return
         try:
-            told = metadata(instance, self._deployed, self._picture, self._emulator)
+            announced = partial(self._announced.of, instance.id)
+            told = metadata(instance, self._deployed, self._picture, self._emulator, announced)
         except (ClientError, KeyError) as error:  # of this node alone; the others are looked after
             _log.warning("%s cannot be booted: %s", instance.id, error)
             return

@@ -26,3 +26,8 @@ def instance_of(seen: Seen, node: str) -> Instance:
         if instance.facts.get("node") == node:
             return instance
     raise FaultRefused(f"There is no node {node!r}.", remedy=f"There are: {', '.join(roles(seen)) or 'none'}.")
+
+
+def id_of(seen: Seen, node: str) -> str | None:
+    """Return the id of a node's instance; None if it has none that runs."""
+    return next((i.id for i in seen.running.values() if i.facts.get("node") == node), None)

@@ -31,6 +31,12 @@ def test_the_deployment_reports_the_reason_that_the_script_gave(make_desk: Calla
 
     _, err = desk.run("deploy", code=6)
     assert "hospital-a failed: the state volume /dev/sdf is damaged" in err
+    assert "    bootstrap: ERROR the state volume /dev/sdf is damaged" in err
+    assert "federate replace hospital-a" in err
+    (outputs,) = cloudformation.describe_stacks(StackName=_SITE)["Stacks"]
+    (instance,) = (output["OutputValue"] for output in outputs["Outputs"] if output["OutputKey"] == "InstanceId")
+    console = desk.client("hospital-a", "ec2").get_console_output(InstanceId=instance, Latest=True)
+    assert "federate: the state volume /dev/sdf is damaged" in console["Output"]
 
     cloudformation.delete_stack(StackName=_SITE)
     wait_until(lambda: not _is_attached(desk, image.name), what="the end of the machine")

@@ -352,9 +352,10 @@ def test_a_damaged_volume_is_not_formatted_and_the_node_says_why_it_does_not_com
         file.write(b"\xa5" * (4 << 20))
     lab.call("add", 0, base, render(FACTS), "damaged.img")
     lab.call("do", 0, "start")
-    lab.until(lambda: "PutParameter" in operations(lab, 0))
-    _, _, _, body = lab.call("heard", 0)[-1]
-    said: dict[str, Any] = json.loads(body)
+    lab.until(lambda: "PutLogEvents" in operations(lab, 0))
+    heard = {operation: body for _, operation, _, body in lab.call("heard", 0)}
+    assert "the state volume /dev/sdf is damaged" in heard["PutLogEvents"]
+    said: dict[str, Any] = json.loads(heard["PutParameter"])
     assert said["Name"] == "/federate/fed/hospital-a/state"
     assert json.loads(said["Value"])["state"] == "failed"
     assert "the state volume /dev/sdf is damaged" in json.loads(said["Value"])["reason"]

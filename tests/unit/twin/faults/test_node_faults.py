@@ -162,3 +162,33 @@ def test_a_frozen_node_whose_processes_have_ended_is_not_frozen_any_more(faults,
 
     assert faults.list() == ()
     assert [(event.kind, event.node) for event in faults.events()] == [("over", "hospital-a")]
+
+
+def test_a_notice_is_the_instances_and_can_be_taken_back(faults, ground):
+    fault = faults.add("interrupt", "hospital-a")
+    assert ground.announced == {("i-a", "spot"): 120.0}
+    assert (fault.text, fault.details) == ("spot notice, 120 s ahead", {"instance": "i-a"})
+
+    faults.clear(fault.id)
+    assert ground.announced == {}
+
+
+def test_notices_of_two_kinds_are_two_faults(faults, ground):
+    faults.add("interrupt", "hospital-a", notice="maintenance", after="2d")
+    faults.add("interrupt", "hospital-a", notice="rebalance")
+    assert ground.announced == {("i-a", "maintenance"): 172_800.0, ("i-a", "rebalance"): 120.0}
+    assert len(faults.list()) == 2
+
+
+def test_a_notice_is_over_when_the_node_has_another_instance(faults, ground):
+    faults.add("interrupt", "hospital-a")
+    ground.instances["hospital-a"] = "i-next"
+    assert faults.list() == ()
+    assert [event.kind for event in faults.events()] == ["over"]
+
+
+def test_a_node_without_an_instance_gets_no_notice(faults, ground):
+    ground.instances.clear()
+    with pytest.raises(FaultRefused, match="hospital-a has no instance that runs"):
+        faults.add("interrupt", "hospital-a")
+    assert faults.list() == ()

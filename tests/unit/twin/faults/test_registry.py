@@ -28,7 +28,7 @@ def test_at_the_depth_processes_links_disks_clocks_rules_and_routes_are_refused(
     answers = {kind: answer(kind) for kind in KINDS}
     refused = {kind: told for kind, told in answers.items() if "cannot be shown at the depth processes" in told}
     assert list(refused) == ["slow", "lossy", "cut", "fill-disk", "skew-clock", "deny-rule", "delete-route"]
-    assert all("Allowed here: kill, freeze, reboot, power-off." in told for told in refused.values())
+    assert all("Allowed here: kill, freeze, reboot, power-off, interrupt." in told for told in refused.values())
 
 
 def test_an_unknown_kind_or_node_is_refused_with_those_that_there_are(faults):

@@ -3,12 +3,15 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from served import Answer, ask, served, until_closed
 
 from infra.local.twin.services.metadata import Metadata, MetadataService
+from infra.local.twin.services.metadata.instance import Announced
+from node_bootstrap.agent.notices import Notice, look
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -168,9 +171,35 @@ def test_what_the_instance_does_not_have_is_neither_listed_nor_there(instance: A
     assert "user-data" not in instance.get("/latest").text
 
 
-@pytest.mark.parametrize("path", ["spot/instance-action", "spot/termination-time", "events/maintenance/scheduled"])
+PATHS = ("spot/instance-action", "events/maintenance/scheduled", "events/recommendations/rebalance")
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_nothing_is_announced(instance: Instance, path: str) -> None:
     assert instance.get(f"/latest/meta-data/{path}").status == 404
+
+
+@pytest.mark.parametrize("kind", ["spot", "maintenance", "rebalance"])
+def test_what_is_announced_is_read_by_the_nodes_agent_as_it_was_meant(
+    instance: Instance, known: Any, metadata: Any, kind: Any
+) -> None:
+    given = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
+    notice = Announced(kind, given, given + timedelta(minutes=2))
+    known["127.0.0.1"] = metadata(announced=lambda: [notice])
+
+    def ask(path: str) -> str | None:
+        answer = instance.get(f"/latest/meta-data/{path}")
+        return answer.text if answer.status == 200 else None
+
+    assert (
+        look(ask, given)
+        == {
+            "spot": Notice("spot notice: terminate at 2026-11-26T09:02:00Z", True),
+            "maintenance": Notice("maintenance notice: system-reboot at 26 Nov 2026 09:02:00 GMT", True),
+            "rebalance": Notice("AWS recommends another instance since 2026-11-26T09:00:00Z", False),
+        }[kind]
+    )
+    assert {"spot/", "events/"} & set(instance.meta("").splitlines())
 
 
 @pytest.mark.parametrize("version", ["1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest"])

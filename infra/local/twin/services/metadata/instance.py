@@ -7,6 +7,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
+#: What is about to be done to an instance, as EC2 gives notice of it.
+NoticeKind = Literal["spot", "maintenance", "rebalance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A notice.
+
+    Args:
+        kind: what is about to be done.
+        given: when the notice was given.
+        due: when it is done.
+    """
+
+    kind: NoticeKind
+    given: datetime
+    due: datetime
+
 
 class Credentials(TypedDict):
     """Of the instance profile's role, as STS gives them."""
@@ -51,6 +69,7 @@ class Metadata:
         life_cycle: whether the instance can be taken away.
         architecture: of the image.
         launched: when the instance was.
+        announced: what is about to be done to it, as it is known now.
     """
 
     instance: str
@@ -82,3 +101,4 @@ class Metadata:
     life_cycle: Literal["on-demand", "spot"] = "on-demand"
     architecture: str = "x86_64"
     launched: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    announced: Callable[[], Sequence[Announced]] = tuple

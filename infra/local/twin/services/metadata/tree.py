@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.local.twin.services.metadata.instance import Credentials, Metadata
+from infra.local.twin.services.metadata.instance import Announced, Credentials, Metadata
 from infra.local.twin.services.names import private_name
 
 #: Those that EC2 lists at ``/``; all of them show the same here.
@@ -113,12 +113,39 @@ def _meta_data(metadata: Metadata, credentials: Callable[[], Credentials], now: 
         "security-groups": "\n".join(metadata.security_groups),
         "services": Directory({"domain": "amazonaws.com", "partition": "aws"}),
         "system": "nitro",
+        **_notices(metadata.announced()),
     }
     shown = {key: entry for key, entry in entries.items() if not isinstance(entry, Directory) or entry.entries}
     # Where Amazon's package for EC2 Instance Connect looks; never listed, so that cloud-init does not copy keys.
     active = Directory({}, further=lambda user: _active_keys(metadata, user))
     connect = Directory({"active-keys": active})
     return Directory(shown, further=lambda asked: connect if asked == "managed-ssh-keys" else None)
+
+
+def _notices(announced: Sequence[Announced]) -> dict[str, Node]:
+    """Return what gives notice. The one of maintenance is a reboot, which is announced as EC2 announces it."""
+    by_kind = {notice.kind: notice for notice in announced}
+    shown: dict[str, Node] = {}
+    events: dict[str, Node] = {}
+    if "spot" in by_kind:
+        due = _time(by_kind["spot"].due)
+        action = json.dumps({"action": "terminate", "time": due})
+        shown["spot"] = Directory({"instance-action": action, "termination-time": due})
+    if "maintenance" in by_kind:
+        due_at = by_kind["maintenance"].due
+        event = {
+            "NotBefore": _gmt(due_at),
+            "Code": "system-reboot",
+            "Description": "scheduled reboot",
+            "EventId": "instance-event-0fed0000000000001",
+            "NotAfter": _gmt(due_at + timedelta(hours=1)),
+            "State": "active",
+        }
+        events["maintenance"] = Directory({"history": "[]", "scheduled": json.dumps([event], indent=2)})
+    if "rebalance" in by_kind:
+        told = json.dumps({"noticeTime": _time(by_kind["rebalance"].given)})
+        events["recommendations"] = Directory({"rebalance": told})
+    return shown | ({"events": Directory(events)} if events else {})
 
 
 def _interface(metadata: Metadata, name: str) -> Directory:
@@ -195,6 +222,10 @@ def _identity(metadata: Metadata) -> str:
 
 def _document(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2)
+
+
+def _gmt(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%d %b %Y %H:%M:%S GMT")
 
 
 def _time(moment: datetime) -> str:
