@@ -65,15 +65,14 @@ def deploy(
     """Deploy hub, sites side by side, and links, and bring up the nodes; run again, it goes on where it ended."""
     from infra.cli.nodes import in_words, remotes_of
     from infra.cli.supplying import bring_up, data_of
-    from infra.deployment.groups import chosen as chosen_stacks
 
     here = context(ctx)
     at = place(here)
     chosen = remotes_of(here, only)
     if not stacks_only:
         data_of(here, chosen, eicu)  # what is wrong with the data is better said before anything costs money
-    assembly = at.deploy(only or ())
-    document: dict[str, Any] = {"deployed": [stack.name for stack in chosen_stacks(assembly.plan, only or ())]}
+    deployed = at.deploy(only or ())
+    document: dict[str, Any] = {"deployed": [stack.name for stack in deployed]}
     lines = ["Deployed."]
     if not stacks_only:
         found = bring_up(here, chosen, eicu)

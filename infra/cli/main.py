@@ -24,12 +24,14 @@ from infra.cli import (
     check,
     demo,
     deploy,
+    handover,
     identity,
     local,
     nodes,
     reach,
     reachability,
     results,
+    sites,
     status,
     supplying,
 )
@@ -47,7 +49,22 @@ app = typer.Typer(
     help="Cross-silo federated learning on AWS: N hospitals and one aggregator, an account each.",
     epilog="Example: federate --aws loopback deploy",
 )
-for group in (audit, check, deploy, nodes, reach, status, supplying, results, identity, local, reachability, demo):
+for group in (
+    audit,
+    check,
+    deploy,
+    handover,
+    sites,
+    nodes,
+    reach,
+    status,
+    supplying,
+    results,
+    identity,
+    local,
+    reachability,
+    demo,
+):
     group.register(app)
 
 

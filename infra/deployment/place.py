@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ from infra.deployment.cdk import CdkCommand
 from infra.deployment.compare import Difference, compare
 from infra.deployment.condition import Condition, Stacks
 from infra.deployment.deploy import Deployment
+from infra.deployment.elsewhere import delete_peerings, ours, without_unjoined
+from infra.deployment.elsewhere import in_words as in_words_elsewhere
 from infra.deployment.groups import chosen
 from infra.deployment.lock import alone
 from infra.deployment.orphans import delete, in_words, links, orphans
@@ -54,11 +56,13 @@ class Place:
         """
         with ThreadPoolExecutor(1) as pool:
             assembly = pool.submit(synthesize, self.file, self.federation, home=self.home)
-            check_credentials(self.accounts, nodes(self.federation))
+            check_credentials(self.accounts, [node for node in nodes(self.federation) if node.is_operated_here])
             return assembly.result()
 
-    def deploy(self, only: Sequence[str] = ()) -> Assembly:
-        """Deploy the federation, or the named nodes of it.
+    def deploy(self, only: Sequence[str] = ()) -> tuple[StackPlan, ...]:
+        """Deploy the federation, or the named nodes of it; return the stacks that are deployed now.
+
+        Sites that their own admins operate are left to them; the links to those that have joined are the hub's.
 
         Raises:
             NotDeployed: with every stack that failed.
@@ -66,16 +70,36 @@ class Place:
         """
         with alone(self.home, self.federation.name, "deploy"):
             assembly = self.prepare()
-            stacks = chosen(assembly.plan, only)
+            stacks, unjoined = without_unjoined(assembly.plan, ours(chosen(assembly.plan, only)), self.accounts)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
             with self._interruptible(stacks), self._board("Deploying", stacks) as board:
                 if left_over:
                     board.say(in_words(left_over))
                     delete(links(left_over), self.accounts)
+                if unjoined:
+                    board.say(in_words_elsewhere((), unjoined).strip())
                 self._forget_what_nodes_before_said(stacks)
                 Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
-            return assembly
+            return stacks
+
+    def link(self, site: str, values: Mapping[str, str]) -> StackPlan:
+        """Link a site that its own admin operates, by what it has handed over; asks no account but the hub's.
+
+        Args:
+            site: the site's id.
+            values: the link's parameters by their names.
+
+        Raises:
+            NotDeployed: the link failed.
+        """
+        with alone(self.home, self.federation.name, "join"):
+            assembly = self.prepare()
+            (link,) = (stack for stack in assembly.plan.stacks if stack.id == f"HubLink-{site}")
+            given = {f"{link.name}:{name}": value for name, value in values.items()}
+            with self._interruptible([link]), self._board("Linking", [link]) as board:
+                Deployment(assembly.plan, self.accounts, self._cdk(assembly), board, given=given).run([link])
+            return link
 
     def destroy(self, only: Sequence[str] = ()) -> Audit:
         """Delete the federation's stacks, or those of the named nodes, and audit the accounts that are empty then.
@@ -87,7 +111,7 @@ class Place:
         """
         with alone(self.home, self.federation.name, "destroy"):
             assembly = self.prepare()
-            stacks = chosen(assembly.plan, only)
+            stacks = ours(chosen(assembly.plan, only))
             refuse_wrong_order(assembly.plan, stacks, self.accounts)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
@@ -95,6 +119,11 @@ class Place:
                 if left_over and any(stack.id == "HubNetwork" for stack in stacks):
                     board.say(in_words(left_over))
                     delete(links(left_over), self.accounts)
+                if any(stack.id == "HubNetwork" for stack in stacks):
+                    for account in delete_peerings(assembly.plan, self.accounts):
+                        board.say(
+                            f"The peering of account {account} is ended; what that account has, its admin deletes."
+                        )
                 try:
                     Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
                 except NotDestroyed:
@@ -107,7 +136,7 @@ class Place:
     def diff(self, only: Sequence[str] = ()) -> list[Difference]:
         """Compare the federation, or the named nodes of it, with what is deployed."""
         assembly = self.prepare()
-        return compare(chosen(assembly.plan, only), self._cdk(assembly))
+        return compare(ours(chosen(assembly.plan, only)), self._cdk(assembly))
 
     def _forget_what_nodes_before_said(self, stacks: Sequence[StackPlan]) -> None:
         """Delete the state that a node before left: who waits for the one that is made now would take it for its own.
