@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from infra.errors import FederateError
+from infra.federation.model import NO_PROFILE
 
 #: The plan's file in the folder of the synthesised templates.
 PLAN_FILE = "federate-plan.json"
@@ -65,7 +66,7 @@ class StackPlan:
         node: id of the node in whose account the stack is.
         account: 12 digits.
         region: for example ``us-east-1``.
-        profile: the AWS profile with that account's credentials.
+        profile: the AWS profile with that account's credentials; :data:`NO_PROFILE` where nobody here has them.
         parameters: template parameters and where their values come from.
         outputs: logical ids of the outputs.
         retained: logical ids of the resources that outlive the stack.
@@ -81,6 +82,11 @@ class StackPlan:
     parameters: dict[str, Source]
     outputs: tuple[str, ...]
     retained: tuple[str, ...]
+
+    @property
+    def is_operated_here(self) -> bool:
+        """Whether the coordinator has credentials of the stack's account."""
+        return self.profile != NO_PROFILE
 
 
 @dataclass(frozen=True, slots=True)

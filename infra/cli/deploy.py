@@ -67,16 +67,15 @@ def deploy(
     """Deploy hub, sites side by side, and links, and bring up the nodes; run again, it goes on where it ended."""
     from infra.cli.nodes import in_words, remotes_of
     from infra.cli.supplying import bring_up, data_of
-    from infra.deployment.groups import chosen as chosen_stacks
 
     here = context(ctx)
     at = place(here)
     chosen = remotes_of(here, only)
     if not stacks_only:
         data_of(here, chosen, eicu)  # what is wrong with the data is better said before anything costs money
-    assembly = at.deploy(only or ())
-    document: dict[str, Any] = {"deployed": [stack.name for stack in chosen_stacks(assembly.plan, only or ())]}
-    old_images = at.outdated(assembly, only or ())
+    deployed = at.deploy(only or ())
+    document: dict[str, Any] = {"deployed": [stack.name for stack in deployed]}
+    old_images = at.outdated(deployed)
     document["outdated"] = [asdict(one) for one in old_images]
     lines = ["Deployed.", *(f"  {one}" for one in old_images)]
     if not stacks_only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,12 @@ _START_SECONDS = 300.0
 _LOG_BACK_MS = 900_000
 
 
+class OperatedElsewhere(FederateError):
+    """A node was named that its own site's admin operates."""
+
+    exit_code = 3
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: federate start clients, then: federate start server")(start)
@@ -42,9 +49,25 @@ def remotes_of(here: Context, who: Sequence[str] | None) -> tuple[Remote, ...]:
     accounts = AwsAccounts()
     groups = {"clients": [node.id for node in nodes(here.federation)[1:]], "server": [AGGREGATOR_ID]}
     ids = [id_ for name in who or () for id_ in groups.get(name, [name])]
-    chosen = remotes(here.federation, accounts, ids)
-    check_credentials(accounts, [remote.node for remote in chosen])
+    found = remotes(here.federation, accounts, ids)
+    elsewhere = [remote.node.id for remote in found if not remote.node.is_operated_here]
+    named = [id_ for id_ in elsewhere if id_ in (who or ())]
+    if named:
+        raise OperatedElsewhere(
+            f"{', '.join(named)}: its own admin operates it, and nobody here has credentials of its account.",
+            remedy="The admin uses the startup kit: federate export SITE writes it (docs/hand-over.md).",
+        )
+    if elsewhere:
+        _say_once(here, f"Left to its own admin: {', '.join(elsewhere)}.")
+    chosen = tuple(remote for remote in found if remote.node.is_operated_here)
+    if chosen:
+        check_credentials(accounts, [remote.node for remote in chosen])
     return chosen
+
+
+@cache
+def _say_once(here: Context, text: str) -> None:
+    here.say(text)
 
 
 def start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from infra.accounts import Accounts, NoAnswer, explained
@@ -42,6 +42,7 @@ class Deployment:
         cdk: the CDK command.
         board: what the user sees.
         poll_seconds: time between two looks at a stack that somebody else works on.
+        given: values of parameters that a hand-over file tells, by ``<stack name>:<parameter>``.
     """
 
     plan: DeploymentPlan
@@ -49,6 +50,7 @@ class Deployment:
     cdk: Cdk
     board: Board
     poll_seconds: float = 2.0
+    given: Mapping[str, str] = field(default_factory=dict)
     _stop: Stop = field(default_factory=Stop, init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +98,7 @@ class Deployment:
             return self.cdk.deploy(
                 [stack.id for stack in group.stacks],
                 profile=group.profile,
-                parameters=resolve(self.plan, group.stacks, self.accounts),
+                parameters=resolve(self.plan, group.stacks, self.accounts, self.given),
                 concurrency=len(group.stacks),
                 title=group.title,
             )

@@ -18,7 +18,7 @@ def orphans(plan: DeploymentPlan, accounts: Accounts) -> tuple[StackPlan, ...]:
 
     The account of a site that has left the file is known no more, unless another node shares it.
     """
-    places = {(stack.account, stack.region): stack for stack in plan.stacks}
+    places = {(stack.account, stack.region): stack for stack in plan.stacks if stack.is_operated_here}
     planned = {(stack.account, stack.region, stack.name) for stack in plan.stacks}
     mark = Mark.of(plan)
     found = []

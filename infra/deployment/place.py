@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from infra.deployment.compare import Difference, compare
 from infra.deployment.condition import Condition, Stacks
 from infra.deployment.default_group import empty_default_groups
 from infra.deployment.deploy import Deployment
+from infra.deployment.elsewhere import delete_peerings, ours, without_unjoined
+from infra.deployment.elsewhere import in_words as in_words_elsewhere
 from infra.deployment.groups import chosen
 from infra.deployment.instances import (
     Outdated,
@@ -62,11 +64,13 @@ class Place:
         """
         with ThreadPoolExecutor(1) as pool:
             assembly = pool.submit(synthesize, self.file, self.federation, home=self.home)
-            check_credentials(self.accounts, nodes(self.federation))
+            check_credentials(self.accounts, [node for node in nodes(self.federation) if node.is_operated_here])
             return assembly.result()
 
-    def deploy(self, only: Sequence[str] = ()) -> Assembly:
-        """Deploy the federation, or the named nodes of it.
+    def deploy(self, only: Sequence[str] = ()) -> tuple[StackPlan, ...]:
+        """Deploy the federation, or the named nodes of it; return the stacks that are deployed now.
+
+        Sites that their own admins operate are left to them; the links to those that have joined are the hub's.
 
         Raises:
             NotDeployed: with every stack that failed.
@@ -74,7 +78,7 @@ class Place:
         """
         with alone(self.home, self.federation.name, "deploy"):
             assembly = self.prepare()
-            stacks = chosen(assembly.plan, only)
+            stacks, unjoined = without_unjoined(assembly.plan, ours(chosen(assembly.plan, only)), self.accounts)
             refuse_without_image(self.federation, stacks, self.accounts)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
@@ -82,13 +86,33 @@ class Place:
                 if left_over:
                     board.say(in_words(left_over))
                     delete(links(left_over), self.accounts)
+                if unjoined:
+                    board.say(in_words_elsewhere((), unjoined).strip())
                 self._forget_what_nodes_before_said(stacks)
                 try:
                     Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
                 finally:
                     for name in empty_default_groups(stacks, self.accounts):
                         board.say(f"{name}: its VPC's default security group is emptied.")
-            return assembly
+            return stacks
+
+    def link(self, site: str, values: Mapping[str, str]) -> StackPlan:
+        """Link a site that its own admin operates, by what it has handed over; asks no account but the hub's.
+
+        Args:
+            site: the site's id.
+            values: the link's parameters by their names.
+
+        Raises:
+            NotDeployed: the link failed.
+        """
+        with alone(self.home, self.federation.name, "join"):
+            assembly = self.prepare()
+            (link,) = (stack for stack in assembly.plan.stacks if stack.id == f"HubLink-{site}")
+            given = {f"{link.name}:{name}": value for name, value in values.items()}
+            with self._interruptible([link]), self._board("Linking", [link]) as board:
+                Deployment(assembly.plan, self.accounts, self._cdk(assembly), board, given=given).run([link])
+            return link
 
     def destroy(self, only: Sequence[str] = ()) -> Audit:
         """Delete the federation's stacks, or those of the named nodes, and audit the accounts that are empty then.
@@ -100,7 +124,7 @@ class Place:
         """
         with alone(self.home, self.federation.name, "destroy"):
             assembly = self.prepare()
-            stacks = chosen(assembly.plan, only)
+            stacks = ours(chosen(assembly.plan, only))
             refuse_wrong_order(assembly.plan, stacks, self.accounts)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
@@ -108,6 +132,11 @@ class Place:
                 if left_over and any(stack.id == "HubNetwork" for stack in stacks):
                     board.say(in_words(left_over))
                     delete(links(left_over), self.accounts)
+                if any(stack.id == "HubNetwork" for stack in stacks):
+                    for account in delete_peerings(assembly.plan, self.accounts):
+                        board.say(
+                            f"The peering of account {account} is ended; what that account has, its admin deletes."
+                        )
                 try:
                     Teardown(assembly.plan, self.accounts, cdk, board).run(stacks)
                 except NotDestroyed:
@@ -129,7 +158,7 @@ class Place:
         """
         with alone(self.home, self.federation.name, "replace"):
             assembly = self.prepare()
-            stacks = tuple(stack for stack in chosen(assembly.plan, only) if is_of_node(stack))
+            stacks = tuple(stack for stack in ours(chosen(assembly.plan, only)) if is_of_node(stack))
             refuse_unless_deployed(assembly.plan, stacks, self.accounts)
             refuse_without_image(self.federation, stacks, self.accounts, anew=True)
             cdk = self._cdk(assembly)
@@ -139,14 +168,14 @@ class Place:
                 Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
             return assembly
 
-    def outdated(self, assembly: Assembly, only: Sequence[str] = ()) -> tuple[Outdated, ...]:
+    def outdated(self, stacks: Sequence[StackPlan]) -> tuple[Outdated, ...]:
         """Return the deployed nodes that were made from another image than the one that is pinned for them now."""
-        return outdated(self.federation, chosen(assembly.plan, only), self.accounts)
+        return outdated(self.federation, stacks, self.accounts)
 
     def diff(self, only: Sequence[str] = ()) -> list[Difference]:
         """Compare the federation, or the named nodes of it, with what is deployed."""
         assembly = self.prepare()
-        return compare(chosen(assembly.plan, only), self._cdk(assembly))
+        return compare(ours(chosen(assembly.plan, only)), self._cdk(assembly))
 
     def _forget_what_nodes_before_said(self, stacks: Sequence[StackPlan]) -> None:
         """Delete the state that a node before left: who waits for the one that is made now would take it for its own.

@@ -48,7 +48,8 @@ def refuse_wrong_order(plan: DeploymentPlan, chosen: Sequence[StackPlan], accoun
     if not any(stack.node == AGGREGATOR_ID and linked_site(plan, stack) is None for stack in chosen):
         return
     stacks = Stacks(accounts)
-    staying = [stack for stack in plan.stacks if stack not in chosen]
+    # Of a site that its own admin operates, the link on the hub's side is what there is to see.
+    staying = [stack for stack in plan.stacks if stack not in chosen and stack.is_operated_here]
     sites = {linked_site(plan, stack) or stack.node for stack in staying if stacks.describe(stack) is not None}
     if sites:
         names = ", ".join(sorted(sites))

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from infra.federation import catalog
-from infra.federation.model import Aggregator, Federation, Participant
+from infra.federation.model import NO_PROFILE, Aggregator, Federation, Participant
 
 #: The node's address is the tenth of its subnet: AWS keeps the first four and the last.
 _HOST = 10
@@ -44,8 +44,13 @@ class Node:
 
     @property
     def profile(self) -> str:
-        """The AWS profile of the account."""
-        return self.spec.profile
+        """The AWS profile of the account; :data:`NO_PROFILE` where nobody here has one."""
+        return self.spec.profile if self.is_operated_here else NO_PROFILE
+
+    @property
+    def is_operated_here(self) -> bool:
+        """Whether the coordinator has credentials of the account; if not, its own admin operates it."""
+        return not (isinstance(self.spec, Participant) and self.spec.operated_by == "site")
 
     @property
     def image(self) -> str | None:

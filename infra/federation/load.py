@@ -39,7 +39,15 @@ def load(path: Path) -> Loaded:
     Raises:
         InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
     """
-    text = _text(path)
+    return load_text(_text(path), path)
+
+
+def load_text(text: str, path: Path) -> Loaded:
+    """Check the text of a federation's file, which need not be written yet; ``path`` is named in what is found.
+
+    Raises:
+        InvalidFederation: with every problem of the text.
+    """
     document = source.read(text)
     federation, findings = _examine(document, text)
     findings.sort(key=lambda finding: finding.line or document.line(finding.path))

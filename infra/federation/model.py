@@ -30,6 +30,10 @@ from infra.federation.values import (
     not_a_flag,
 )
 
+#: Stands for the profile of an account that nobody here has credentials of. No profile may have this name, so that what
+#: would use it all the same finds no profile, rather than somebody else's.
+NO_PROFILE = "operated-by-its-site"
+
 
 class Model(BaseModel):
     """Base: frozen, and a key that is not known is an error rather than ignored."""
@@ -142,11 +146,26 @@ class DataLocation(Model):
     )
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
 class Participant(Account):
     """A hospital or group of hospitals: one site of the federation."""
 
     id: Name = Field(
         description="The site's name, in stacks, roles, certificates and reports.", examples=["hospital-a"]
+    )
+    operated_by: Literal["coordinator", "site"] = Field(
+        default="coordinator",
+        description="Who has credentials of this account: coordinator, by `profile`; or site: nobody here, its own "
+        "admin deploys and operates it with a startup kit (`federate export`).",
+    )
+    profile: Profile = Field(
+        default=NO_PROFILE,
+        description="The AWS profile with credentials for this account. Required unless `operated_by: site`.",
+        examples=["hospital-a"],
+        json_schema_extra=_without_default,
     )
     data: DataLocation = Field(default=DataLocation(), description="What the site contributes.")
 

@@ -3,7 +3,7 @@
 A node's key is made on the node and never comes here; what comes here is a signing request, which is public.
 """
 
-from infra.identity.authority import Authority, Phase
+from infra.identity.authority import Authority, Phase, key_name
 from infra.identity.certificates import RENEWED_IN_LAST, Condition, condition, fits, serial
 from infra.identity.folder import UnusableAuthority
 from infra.identity.requests import RequestRefused
@@ -20,5 +20,6 @@ __all__ = [
     "UnusableAuthority",
     "condition",
     "fits",
+    "key_name",
     "serial",
 ]

@@ -156,11 +156,17 @@ class Authority:
             "uri": uri(node),
             "not_after": certificate.not_valid_after_utc.isoformat(),
             "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
-            "key": _digest(key),
+            "key": key_name(key),
             "issuer": self.certificate.fingerprint(hashes.SHA256()).hex(),
         }
         record(self._folder, ISSUED, entry, otherwise=f"the certificate of {node.id} was not given out")
         return certificate.public_bytes(Encoding.PEM)
+
+    def certified_key(self, node: Node, now: datetime | None = None) -> str | None:
+        """Return what names the key of a node's newest certificate that is still valid; None if it has none."""
+        now = now or datetime.now(UTC)
+        found = [one.key for one in Issued.read(self._folder) if one.node == node.id and one.not_after > now]
+        return found[-1] if found else None
 
     def revoke(self, what: str, *, reason: str, now: datetime | None = None) -> list[Issued]:
         """Revoke all certificates of a node, and bar it; or one certificate by its serial number, and its key.
@@ -302,7 +308,7 @@ class Authority:
                 remedy=f"If it may take part again: federate identity admit {node.id}. If not, take it out of the "
                 "federation's file, or name the other nodes in the command.",
             )
-        if _digest(key) in revoked.keys:
+        if key_name(key) in revoked.keys:
             raise NodeRevoked(
                 f"{node.id} asks for a certificate of a key that was revoked.",
                 remedy=f"It needs a new key: federate identity rotate {node.id}.",
@@ -328,7 +334,8 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _digest(key: PublicKey) -> str:
+def key_name(key: PublicKey) -> str:
+    """Return what names a public key in the authority's lists: the SHA-256 of its DER form."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 

@@ -20,7 +20,7 @@ def write(federation: Federation, folder: Path) -> dict[str, str]:
         The environment that makes AWS's tools use them.
     """
     config, credentials = folder / "aws-config", folder / "aws-credentials"
-    profiles = {node.profile: node for node in nodes(federation)}
+    profiles = {node.profile: node for node in nodes(federation) if node.is_operated_here}
     _put(
         config,
         "".join(f"[{_section(name)}]\nregion = {node.region}\noutput = json\n" for name, node in profiles.items()),

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "infra.preflight": (*_BELOW, "infra.nodes"),
     "infra.local": _BELOW,
     "infra.deployment": (*_BELOW, "infra.nodes", "infra.identity"),
+    "infra.handover": (*_BELOW, "infra.nodes", "infra.identity", "infra.deployment"),
     "infra.cli": ("infra", "stacks", "node_bootstrap"),
     "infra": (),
     "fl_app": (),

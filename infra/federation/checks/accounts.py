@@ -6,7 +6,7 @@ from infra.errors import Severity
 from infra.federation.checks.blocks import Block, blocks
 from infra.federation.derive import AGGREGATOR_ID
 from infra.federation.finding import Finding
-from infra.federation.model import Federation
+from infra.federation.model import NO_PROFILE, Federation
 
 
 def check(federation: Federation) -> list[Finding]:
@@ -74,6 +74,30 @@ def _profiles(all_blocks: tuple[Block, ...]) -> list[Finding]:
     findings: list[Finding] = []
     first: dict[str, Block] = {}
     for block in all_blocks:
+        if not block.node.is_operated_here:
+            if block.spec.profile != NO_PROFILE:
+                findings.append(
+                    Finding(
+                        block.at("profile"),
+                        f"{block.spec.profile} is never used: {block.node.id} is operated by its own site.",
+                        "",
+                        "Leave it out; or leave operated_by out, if you have credentials of this account.",
+                        Severity.WARNING,
+                        (block.at("operated_by"),),
+                    )
+                )
+            continue
+        if block.spec.profile == NO_PROFILE:
+            findings.append(
+                Finding(
+                    block.at("profile"),
+                    "is missing.",
+                    "The AWS profile with credentials for this account.",
+                    "If its own admin operates it and you have none: operated_by: site.",
+                    concerns=(block.at("operated_by"),),
+                )
+            )
+            continue
         other = first.setdefault(block.spec.profile, block)
         if other.spec.account != block.spec.account:
             findings.append(
