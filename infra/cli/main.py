@@ -27,6 +27,7 @@ from infra.cli import (
     identity,
     local,
     nodes,
+    preflight,
     reach,
     reachability,
     results,
@@ -47,7 +48,21 @@ app = typer.Typer(
     help="Cross-silo federated learning on AWS: N hospitals and one aggregator, an account each.",
     epilog="Example: federate --aws loopback deploy",
 )
-for group in (audit, check, deploy, nodes, reach, status, supplying, results, identity, local, reachability, demo):
+for group in (
+    audit,
+    check,
+    preflight,
+    deploy,
+    nodes,
+    reach,
+    status,
+    supplying,
+    results,
+    identity,
+    local,
+    reachability,
+    demo,
+):
     group.register(app)
 
 

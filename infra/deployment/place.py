@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -58,8 +58,12 @@ class Place:
             check_credentials(self.accounts, nodes(self.federation))
             return assembly.result()
 
-    def deploy(self, only: Sequence[str] = ()) -> Assembly:
+    def deploy(self, only: Sequence[str] = (), *, before: Callable[[Assembly], None] = lambda _: None) -> Assembly:
         """Deploy the federation, or the named nodes of it.
+
+        Args:
+            only: ids of nodes; all if empty.
+            before: called with what is about to be deployed, before anything is made; what it raises stops it.
 
         Raises:
             NotDeployed: with every stack that failed.
@@ -68,6 +72,7 @@ class Place:
         with alone(self.home, self.federation.name, "deploy"):
             assembly = self.prepare()
             stacks = chosen(assembly.plan, only)
+            before(assembly)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
             with self._interruptible(stacks), self._board("Deploying", stacks) as board:
