@@ -13,6 +13,7 @@ from infra.cli.supplying import Eicu
 from infra.errors import FederateError
 
 if TYPE_CHECKING:
+    from infra.deployment.assembly import Assembly
     from infra.deployment.place import Place
 
 Only = Annotated[
@@ -63,9 +64,13 @@ def deploy(
     stacks_only: Annotated[
         bool, typer.Option("--stacks-only", help="Do not give the nodes anything, and do not wait for them.")
     ] = False,
+    no_preflight: Annotated[
+        bool, typer.Option("--no-preflight", help="Do not ask the accounts first whether it can succeed.")
+    ] = False,
 ) -> None:
     """Deploy hub, sites side by side, and links, and bring up the nodes; run again, it goes on where it ended."""
     from infra.cli.nodes import in_words, remotes_of
+    from infra.cli.preflight import refuse_if_not_cleared
     from infra.cli.supplying import bring_up, data_of
 
     here = context(ctx)
@@ -73,7 +78,12 @@ def deploy(
     chosen = remotes_of(here, only)
     if not stacks_only:
         data_of(here, chosen, eicu)  # what is wrong with the data is better said before anything costs money
-    deployed = at.deploy(only or ())
+
+    def before(assembly: Assembly) -> None:
+        if not no_preflight:
+            refuse_if_not_cleared(here, at.accounts, assembly, only or ())
+
+    deployed = at.deploy(only or (), before=before)
     document: dict[str, Any] = {"deployed": [stack.name for stack in deployed]}
     old_images = at.outdated(deployed)
     document["outdated"] = [asdict(one) for one in old_images]

@@ -8,14 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from infra.errors import FederateError
 from infra.federation.model import Federation
-from stacks.plan import PLAN_FILE, DeploymentPlan
+from stacks.plan import PLAN_FILE, DeploymentPlan, StackPlan
 
 CHECKOUT = Path(__file__).parents[2]
 #: What a template is made from: the app, and everything of ours that it imports.
@@ -44,6 +45,11 @@ class Assembly:
 
     folder: Path
     plan: DeploymentPlan
+
+    def resources(self, stack: StackPlan) -> list[Mapping[str, Any]]:
+        """Return the resources of a stack's template, each with its ``Type`` and ``Properties``."""
+        template = json.loads((self.folder / f"{stack.id}.template.json").read_text("utf-8"))
+        return list(template.get("Resources", {}).values())
 
 
 def synthesize(file: Path, federation: Federation, *, home: Path) -> Assembly:

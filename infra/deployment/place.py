@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -67,10 +67,16 @@ class Place:
             check_credentials(self.accounts, [node for node in nodes(self.federation) if node.is_operated_here])
             return assembly.result()
 
-    def deploy(self, only: Sequence[str] = ()) -> tuple[StackPlan, ...]:
+    def deploy(
+        self, only: Sequence[str] = (), *, before: Callable[[Assembly], None] = lambda _: None
+    ) -> tuple[StackPlan, ...]:
         """Deploy the federation, or the named nodes of it; return the stacks that are deployed now.
 
         Sites that their own admins operate are left to them; the links to those that have joined are the hub's.
+
+        Args:
+            only: ids of nodes; all if empty.
+            before: called with what is about to be deployed, before anything is made; what it raises stops it.
 
         Raises:
             NotDeployed: with every stack that failed.
@@ -80,6 +86,7 @@ class Place:
             assembly = self.prepare()
             stacks, unjoined = without_unjoined(assembly.plan, ours(chosen(assembly.plan, only)), self.accounts)
             refuse_without_image(self.federation, stacks, self.accounts)
+            before(assembly)
             cdk = self._cdk(assembly)
             left_over = orphans(assembly.plan, self.accounts)
             with self._interruptible(stacks), self._board("Deploying", stacks) as board:

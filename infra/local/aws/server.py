@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HEALTH, ACCOUNTS = "/_federate/health", "/_federate/accounts"
 #: Followed by the id of an access key: whose it is. The twin asks, on behalf of its VPC endpoints.
 KEYS = "/_federate/keys/"
+#: Where a test sets a quota: ``{"account", "region", "service", "code", "value"}``. They are told, never enforced.
+QUOTAS = "/_federate/quotas"
 #: Where who plays an instance's metadata service asks for the keys of EC2 Instance Connect: ``?instance=i-…&user=…``.
 SSH_KEYS = "/_federate/ssh-keys"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
@@ -80,6 +82,8 @@ class LoopbackAws:
             return self._owner(path.removeprefix(KEYS))
         if path == ACCOUNTS and request.method == "POST":
             self.accounts.add(request.get_json()["accounts"])
+        elif path == QUOTAS and request.method == "POST":
+            return self._set_quota(request)
         elif path == SSH_KEYS:
             return self._ssh_keys(request)
         elif path != HEALTH:
@@ -93,6 +97,17 @@ class LoopbackAws:
             return Response("", status=404)
         owner = {"account": account, "arn": self.accounts.principal_of(access_key)}
         return Response(json.dumps(owner), content_type="application/json")
+
+    def _set_quota(self, request: Request) -> Response:
+        from infra.local.aws.additions.account_facts_api import QUOTAS as SET
+        from infra.local.aws.additions.quotas import NoSuchQuota
+
+        told = request.get_json()
+        try:
+            SET.put(told["account"], told["region"], told["service"], told["code"], float(told["value"]))
+        except (NoSuchQuota, KeyError, ValueError) as error:
+            return Response(str(error), status=400)
+        return Response("{}", content_type="application/json")
 
     def _ssh_keys(self, request: Request) -> Response:
         from infra.local.aws.additions.ssh_keys_api import KEYS as SENT

@@ -88,6 +88,12 @@ def _describe_events(caller: _Caller, arguments: Arguments) -> Answer:
     return {"OperationEvents": [{**views.event(item, stack), "EventType": "STACK_EVENT"} for item in events]}
 
 
+def _describe_account_limits(_: _Caller, __: Arguments) -> Answer:
+    """Tell AWS's defaults; they are not enforced. Source: "AWS CloudFormation quotas", CloudFormation User Guide."""
+    limits = {"StackLimit": 2000, "StackOutputsLimit": 200, "ConcurrentResourcesLimitInAccount": 2500}
+    return {"AccountLimits": [{"Name": name, "Value": value} for name, value in limits.items()]}
+
+
 def _delete_stack(caller: _Caller, arguments: Arguments) -> Answer:
     try:
         stack = caller.find(arguments)
@@ -175,6 +181,7 @@ _ACTIONS: dict[str, Callable[[_Caller, Arguments], Answer]] = {
         "StackId": caller.engine.update_stack(caller.account, caller.region, arguments).id
     },
     "DeleteStack": _delete_stack,
+    "DescribeAccountLimits": _describe_account_limits,
     "DescribeEvents": _describe_events,
     "DescribeStacks": _describe_stacks,
     "ListStacks": _list_stacks,
