@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.accounts import Accounts
+from infra.accounts import Accounts, with_cause
 from infra.errors import FederateError
+from infra.remedies import meaning
 from stacks.plan import StackPlan
 
 
@@ -29,12 +30,14 @@ class Condition(StrEnum):
 #: Statuses in which CloudFormation itself can go neither forth nor back.
 #: Source: AWS CloudFormation User Guide, "Troubleshooting CloudFormation".
 REMEDIES: Mapping[str, str] = {
-    "UPDATE_ROLLBACK_FAILED": "Repair what the reason names, then: aws cloudformation continue-update-rollback "
-    "--stack-name {name} --region {region} --profile {profile}",
+    "UPDATE_ROLLBACK_FAILED": "Once what the reason names is repaired: aws cloudformation continue-update-rollback "
+    "--stack-name {name} --region {region} --profile {profile}.",
     "UPDATE_FAILED": "Undo it: aws cloudformation rollback-stack --stack-name {name} --region {region} "
-    "--profile {profile}",
+    "--profile {profile}.",
     "IMPORT_ROLLBACK_FAILED": "Repair it in the CloudFormation console: it comes from an import made by hand.",
 }
+#: The exit code where somebody's permissions are the matter.
+_CREDENTIALS = 3
 _BROKEN = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
 
 
@@ -50,11 +53,25 @@ def judge(status: str | None) -> Condition:
 
 
 class StackFailed(FederateError):
-    """One stack could not be deployed or deleted."""
+    """One stack could not be deployed or deleted.
 
-    def __init__(self, stack: StackPlan, reason: str, *, remedy: str) -> None:
-        super().__init__(f"{stack.name} in account {stack.account} ({stack.region}): {reason}", remedy=remedy)
+    Args:
+        stack: which.
+        reason: why, in CloudFormation's words, or those of the CDK command; what is known of their meaning is added.
+        remedy: what to do where the meaning is not known.
+        then: what to do afterwards in any case.
+    """
+
+    def __init__(self, stack: StackPlan, reason: str, *, remedy: str = "", then: str = "") -> None:
+        known = meaning(reason, profile=stack.profile, region=stack.region)
+        found = f"{stack.name} in account {stack.account} ({stack.region}): {reason}"
+        steps = (known.remedy if known else remedy, then)
+        super().__init__(
+            with_cause(found, known.cause if known else ""), remedy=" ".join(step for step in steps if step)
+        )
         self.stack = stack
+        if known and known.exit_code == _CREDENTIALS:
+            self.exit_code = _CREDENTIALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +138,39 @@ class Stacks:
     def stuck(self, stack: StackPlan, status: str) -> StackFailed:
         """Return the error for a stack in a status that only a person can end."""
         remedy = REMEDIES[status].format(name=stack.name, region=stack.region, profile=stack.profile)
-        return StackFailed(stack, f"is {status}: {self.reason(stack)}", remedy=remedy)
+        return StackFailed(
+            stack, f"is {status}: {self.reason(stack)}", then=f"{remedy} Then run the same command again."
+        )
 
     def _client(self, stack: StackPlan) -> Any:
         return self.accounts.client("cloudformation", profile=stack.profile, region=stack.region)
+
+
+def what_is_left(stacks: Sequence[StackPlan], reader: Stacks) -> list[str]:
+    """Say which of some stacks a deployment that failed has left unfinished, and what the next one does with them.
+
+    Stacks that are in order are not named. Where AWS does not say, that is said.
+    """
+    try:
+        found = [(stack, reader.status(stack)) for stack in stacks]
+    except (BotoCoreError, ClientError) as error:
+        return [f"What exists now could not be asked: {error}"]
+    unfinished = [(stack, status, judge(status)) for stack, status in found]
+    lines = [
+        f"  {stack.name} in account {stack.account}: {status or 'not made yet'}; {_NEXT[condition]}"
+        for stack, status, condition in unfinished
+        if condition is not Condition.GOOD
+    ]
+    return ["Unfinished:", *lines, "All other stacks are in order."] if lines else []
+
+
+#: What the same command does next with a stack.
+_NEXT = {
+    Condition.ABSENT: "the same command makes it.",
+    Condition.BUSY: "CloudFormation is still at it; the same command waits for that.",
+    Condition.BROKEN: "the same command deletes it and makes it anew.",
+    Condition.STUCK: "it waits for you, as said above.",
+}
 
 
 def _is_beginning(event: Mapping[str, Any], stack: StackPlan) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from infra.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk, CdkRun
-from infra.deployment.condition import Condition, StackFailed, Stacks, judge
+from infra.deployment.condition import Condition, StackFailed, Stacks, judge, what_is_left
 from infra.deployment.groups import PHASES, Group, groups, linked_site
 from infra.deployment.parameters import resolve
 from infra.deployment.side_by_side import Stop, side_by_side, wait_until
@@ -24,10 +24,15 @@ _LAST_LINES = 4
 
 
 class NotDeployed(FederateError):
-    """Some stacks could not be deployed; the others are."""
+    """Some stacks could not be deployed; the others are.
 
-    def __init__(self, failures: Sequence[FederateError]) -> None:
-        super().__init__("\n".join(dict.fromkeys(str(failure) for failure in failures)))
+    Args:
+        failures: every failure.
+        left: what is half made, line by line.
+    """
+
+    def __init__(self, failures: Sequence[FederateError], left: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([*dict.fromkeys(str(failure) for failure in failures), *left]))
         self.failures = tuple(failures)
         self.exit_code = failures[0].exit_code
 
@@ -72,7 +77,8 @@ class Deployment:
             if (phase == "hub" and failures) or any(isinstance(failure, NoAnswer) for failure in failures):
                 break
         if failures:
-            raise NotDeployed(failures)
+            is_reached = not any(isinstance(failure, NoAnswer) for failure in failures)
+            raise NotDeployed(failures, what_is_left(chosen, self._stacks) if is_reached else ())
 
     def _without(self, group: Group, failures: Sequence[FederateError]) -> Group | None:
         """Return the group without links to sites that failed; None if nothing is left of it."""
@@ -85,7 +91,7 @@ class Deployment:
         self.cdk.interrupt()
 
     def _deploy(self, group: Group) -> Iterator[FederateError]:
-        with explained(group.where):
+        with explained(group.where, profile=group.profile, region=group.region):
             run = self._attempt(group)
             if run.exit_code != 0:
                 yield from self._failures(group, run)
@@ -125,14 +131,16 @@ class Deployment:
         wait_until(lambda: self._is_deleted(stack), self._stop, poll_seconds=self.poll_seconds)
         if self._stacks.condition(stack) is not Condition.ABSENT:
             reason = self._stacks.reason(stack)
-            raise StackFailed(stack, f"cannot be deleted: {reason}", remedy=f"Remove what stands in the way. {AGAIN}")
+            raise StackFailed(
+                stack, f"cannot be deleted: {reason}", remedy="Remove what stands in the way.", then=AGAIN
+            )
 
     def _is_deleted(self, stack: StackPlan) -> bool:
         return self._stacks.condition(stack) is not Condition.BUSY
 
     def _failures(self, group: Group, run: CdkRun) -> Iterator[StackFailed]:
         """Find which stacks failed and why: CloudFormation knows, or else the command said it."""
-        remedy = f"Repair that. {AGAIN} All that was said is in {run.log}."
+        then = f"{AGAIN} All that was said is in {run.log}."
         said = {match["stack"]: match["reason"] for match in _FAILED.finditer(run.said())}
         found = False
         for stack in group.stacks:
@@ -141,7 +149,9 @@ class Deployment:
             if is_undone or stack.name in said or stack.id in said:
                 found = True
                 reason = self._stacks.reason(stack) if is_undone else said.get(stack.name) or said[stack.id]
-                yield StackFailed(stack, f"{status or 'not created'}: {reason}", remedy=remedy)
+                yield StackFailed(stack, f"{status or 'not created'}: {reason}", remedy="Repair that.", then=then)
         if not found:
             words = " ".join(run.said().strip().splitlines()[-_LAST_LINES:])
-            yield StackFailed(group.stacks[0], f"cdk deploy ended with {run.exit_code}: {words}", remedy=remedy)
+            yield StackFailed(
+                group.stacks[0], f"cdk deploy ended with {run.exit_code}: {words}", remedy="Repair that.", then=then
+            )

@@ -33,6 +33,11 @@ class Group:
         return self.stacks[0].profile
 
     @property
+    def region(self) -> str:
+        """The Region of the account."""
+        return self.stacks[0].region
+
+    @property
     def where(self) -> str:
         """The account, for an error."""
         return f"{self.node}, account {self.stacks[0].account}, profile {self.profile}"

@@ -23,7 +23,7 @@ def orphans(plan: DeploymentPlan, accounts: Accounts) -> tuple[StackPlan, ...]:
     mark = Mark.of(plan)
     found = []
     for (account, region), of in places.items():
-        with explained(f"account {account}, profile {of.profile}"):
+        with explained(f"account {account}, profile {of.profile}", profile=of.profile, region=region):
             client = accounts.client("cloudformation", profile=of.profile, region=region)
             pages = client.get_paginator("describe_stacks").paginate()
             names = [stack["StackName"] for page in pages for stack in page["Stacks"]]
@@ -48,7 +48,7 @@ def delete(chosen: Sequence[StackPlan], accounts: Accounts, *, poll_seconds: flo
     stacks = Stacks(accounts)
     stop = Stop()
     for stack in chosen:
-        with explained(f"account {stack.account}, profile {stack.profile}"):
+        with explained(f"account {stack.account}, profile {stack.profile}", profile=stack.profile, region=stack.region):
             stacks.delete(stack)
 
             def is_over(stack: StackPlan = stack) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk
@@ -31,10 +33,15 @@ class WrongOrder(FederateError):
 
 
 class NotDestroyed(FederateError):
-    """Some stacks could not be deleted."""
+    """Some stacks could not be deleted.
 
-    def __init__(self, failures: Sequence[FederateError]) -> None:
-        super().__init__("\n".join(dict.fromkeys(str(failure) for failure in failures)))
+    Args:
+        failures: every failure.
+        left: what is still there, line by line.
+    """
+
+    def __init__(self, failures: Sequence[FederateError], left: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([*dict.fromkeys(str(failure) for failure in failures), *left]))
         self.failures = tuple(failures)
         self.exit_code = failures[0].exit_code
 
@@ -97,7 +104,17 @@ class Teardown:
             if any(isinstance(failure, NoAnswer) for failure in failures):
                 break
         if failures:
-            raise NotDestroyed(failures)
+            is_reached = not any(isinstance(failure, NoAnswer) for failure in failures)
+            raise NotDestroyed(failures, self._still_there(chosen) if is_reached else ())
+
+    def _still_there(self, chosen: Sequence[StackPlan]) -> list[str]:
+        """Name the stacks that were to go and have not; those that something else held are among them."""
+        try:
+            found = [(stack, self._stacks.status(stack)) for stack in chosen]
+        except (BotoCoreError, ClientError) as error:
+            return [f"What exists now could not be asked: {error}"]
+        there = [f"  {stack.name} in account {stack.account}: {status}" for stack, status in found if status]
+        return ["Still there, for the same command to delete:", *there] if there else []
 
     def _held(self, failures: Sequence[FederateError]) -> set[str]:
         """Return the nodes whose stacks must stay: a site whose link failed, and the hub if anything did."""
@@ -110,7 +127,7 @@ class Teardown:
         self.cdk.interrupt()
 
     def _destroy(self, group: Group) -> Iterator[FederateError]:
-        with explained(group.where):
+        with explained(group.where, profile=group.profile, region=group.region):
             self.board.watch(group.stacks)
             try:
                 log = self._attempt(group)
@@ -120,16 +137,14 @@ class Teardown:
 
     def _failures(self, group: Group, log: Path | None) -> Iterator[StackFailed]:
         """Find the stacks that are still there and why; those that were not tried yet are no failure of their own."""
-        remedy = "Remove what stands in the way, and run the same command again."
-        if log:
-            remedy += f" All that was said is in {log}."
+        then = "Then run the same command again." + (f" All that was said is in {log}." if log else "")
         left = {stack.id: self._stacks.status(stack) for stack in self._present(group)}
         tried = [stack for stack in group.stacks if left.get(stack.id) == "DELETE_FAILED"]
         for stack in tried or [stack for stack in group.stacks if stack.id in left]:
             status, reason = left[stack.id], self._stacks.reason(stack)
             # A stack that is as it was has no reason of its own: it was not begun with.
             why = "it was not deleted" if reason == status else f"{status}: {reason}"
-            yield StackFailed(stack, why, remedy=remedy)
+            yield StackFailed(stack, why, remedy="Remove what stands in the way.", then=then)
 
     def _attempt(self, group: Group) -> Path | None:
         """Delete the group's stacks; return the log of the last run of the command, None if there was none."""

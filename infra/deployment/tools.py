@@ -15,6 +15,7 @@ from infra.errors import FederateError
 
 CDK_VARIABLE = "FEDERATE_CDK"
 _OLDEST_NODE = 20
+_REMEDY = "make setup installs the pinned one; FEDERATE_CDK names another."
 #: Credentials in the environment would stand in for every account's; each account has its own profile.
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
@@ -35,9 +36,11 @@ def find_cdk(environment: Mapping[str, str]) -> Path:
     pinned = CHECKOUT / ".venv" / "cdk" / "node_modules" / ".bin" / "cdk"
     found = named or (str(pinned) if pinned.exists() else shutil.which("cdk", path=environment.get("PATH")))
     if found and Path(found).exists():
+        if named and not os.access(found, os.X_OK):
+            raise MissingTool(f"{CDK_VARIABLE} names {found}, which nobody may execute.", remedy=_REMEDY)
         return Path(found).absolute()
     what = f"{CDK_VARIABLE} names {named}, which does not exist." if named else "The CDK command is not installed."
-    raise MissingTool(what, remedy="make setup installs the pinned one; FEDERATE_CDK names another.")
+    raise MissingTool(what, remedy=_REMEDY)
 
 
 def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:

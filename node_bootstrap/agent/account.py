@@ -11,14 +11,13 @@ from typing import Any
 
 import boto3
 from boto3.exceptions import Boto3Error
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from node_bootstrap import aws_calls
 from node_bootstrap.agent.facts import Facts
 
 #: What a call of this module may raise; all of it may pass by itself.
 AccountError = (BotoCoreError, ClientError, Boto3Error)
-_CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=30)
 #: AWS allows 1 MiB a call, 26 bytes of overhead for each event included.
 _EVENTS_PER_CALL = 250
 _EVENT_CHARACTERS = 1000
@@ -45,7 +44,7 @@ class Account:
         """Make them with the credentials that there are now: a client made without any never looks again."""
         session = boto3.Session(region_name=self._facts.region)
         self._parameters, self._bucket, self._logs = (
-            session.client(service, config=_CONFIG) for service in ("ssm", "s3", "logs")
+            aws_calls.make(session, service, aws_calls.NODE) for service in ("ssm", "s3", "logs")
         )
 
     def parameters(self) -> dict[str, str]:

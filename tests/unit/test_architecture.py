@@ -13,13 +13,22 @@ CHECKOUT = Path(__file__).parents[2]
 OURS = ("infra", "stacks", "node_bootstrap", "fl_app")
 
 #: Below the rooms that act: what a federation is, the plan of its stacks, and what a node is told.
-_BELOW = ("infra.errors", "infra.progress", "infra.accounts", "infra.federation", "node_bootstrap", "stacks.plan")
+_BELOW = (
+    "infra.errors",
+    "infra.remedies",
+    "infra.progress",
+    "infra.accounts",
+    "infra.federation",
+    "node_bootstrap",
+    "stacks.plan",
+)
 
 #: Room to the rooms that it may import from, besides itself. A module belongs to the room with the longest name.
 MAY_IMPORT = {
     "infra.errors": (),
     "infra.progress": ("infra.errors",),
-    "infra.accounts": ("infra.errors", "infra.federation"),
+    "infra.remedies": (),
+    "infra.accounts": ("infra.errors", "infra.remedies", "infra.federation", "node_bootstrap"),
     "infra.federation": ("infra.errors",),
     "node_bootstrap": (),
     "stacks.plan": ("infra.errors", "infra.federation"),
@@ -39,6 +48,7 @@ MAY_IMPORT = {
 #: Where the process must stay light, or the machine has nothing more, the packages of others that may be imported.
 MAY_USE = {
     "infra.errors": (),
+    "infra.remedies": (),
     "infra.federation": ("pydantic", "pydantic_core", "yaml"),
     "stacks.plan": (),
     "node_bootstrap": ("boto3", "botocore", "cryptography", "yaml"),

@@ -30,22 +30,36 @@ _JSON = {
 def unknown_key(service: str, access_key: str) -> Response:
     """Refuse an access key in the words of the service."""
     if service == "ec2":
-        message = "AWS was not able to validate the provided access credentials"
-        body = (
-            f"<Response><Errors><Error><Code>AuthFailure</Code><Message>{message}</Message></Error></Errors></Response>"
-        )
-        return _xml(body, 401)
+        return error(service, "AuthFailure", "AWS was not able to validate the provided access credentials", 401)
     if service == "s3":
         message = "The AWS Access Key Id you provided does not exist in our records."
-        body = (
-            f"<Error><Code>InvalidAccessKeyId</Code><Message>{message}</Message>"
-            f"<AWSAccessKeyId>{escape(access_key)}</AWSAccessKeyId><RequestId>{uuid.uuid4()}</RequestId></Error>"
-        )
-        return _xml(body, 403)
+        details = f"<AWSAccessKeyId>{escape(access_key)}</AWSAccessKeyId>"
+        return error(service, "InvalidAccessKeyId", message, 403, details)
     if service in _JSON:
-        body = json.dumps({"__type": "UnrecognizedClientException", "message": _TOKEN_INVALID})
-        return Response(body, status=400, content_type="application/x-amz-json-1.1")
-    return query_error("InvalidClientTokenId", _TOKEN_INVALID, 403)
+        return error(service, "UnrecognizedClientException", _TOKEN_INVALID, 400)
+    return error(service, "InvalidClientTokenId", _TOKEN_INVALID, 403)
+
+
+def error(service: str, code: str, message: str, status: int, details: str = "") -> Response:
+    """Return an error in the form in which a service tells it.
+
+    Args:
+        service: as a signature names it.
+        code: the error's code.
+        message: its text.
+        status: the HTTP status.
+        details: further elements, for S3.
+    """
+    if service == "ec2":
+        told = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+        return _xml(f"<Response><Errors><Error>{told}</Error></Errors></Response>", status)
+    if service == "s3":
+        told = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>{details}"
+        return _xml(f"<Error>{told}<RequestId>{uuid.uuid4()}</RequestId></Error>", status)
+    if service in _JSON:
+        body = json.dumps({"__type": code, "message": message})
+        return Response(body, status=status, content_type="application/x-amz-json-1.1")
+    return query_error(code, message, status)
 
 
 def missing_key() -> Response:

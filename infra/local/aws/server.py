@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request, Response
 from infra.local.aws import agent_gate, refusals, seeds
 from infra.local.aws.accounts import Accounts
 from infra.local.aws.changes import Changes
+from infra.local.aws.injected import Injected
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -27,6 +28,8 @@ KEYS = "/_federate/keys/"
 QUOTAS = "/_federate/quotas"
 #: Where who plays an instance's metadata service asks for the keys of EC2 Instance Connect: ``?instance=i-…&user=…``.
 SSH_KEYS = "/_federate/ssh-keys"
+#: Takes the rules of :mod:`infra.local.aws.injected` (POST), and tells when they have answered (GET).
+FAILURES = "/_federate/failures"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -56,7 +59,8 @@ class LoopbackAws:
         seeds.seed_parameters()
         seeds.own_image(next(iter(self.accounts)))
         self._services = Changes(DomainDispatcherApplication(create_backend_app))
-        self.clients = InProcessClients(self._services)
+        self.failures = Injected(self.accounts)
+        self.clients = InProcessClients(self.failures.around(self._services))
         self._cloudformation = Wire(Api(Engine(handlers(), self.clients, patience=patience)))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
@@ -73,6 +77,9 @@ class LoopbackAws:
             return refusals.unknown_key(service, key)(environ, start_response)
         if path.startswith(agent_gate.PREFIX):
             return agent_gate.answer(Request(environ), account, region)(environ, start_response)
+        refused = self.failures.answer(environ)
+        if refused is not None:
+            return refused(environ, start_response)
         if service == "cloudformation":
             return self._cloudformation.answer(Request(environ), account, region)(environ, start_response)
         return self._services(environ, start_response)
@@ -86,6 +93,10 @@ class LoopbackAws:
             return self._set_quota(request)
         elif path == SSH_KEYS:
             return self._ssh_keys(request)
+        elif path == FAILURES:
+            if request.method == "POST":
+                self.failures.replace(request.get_json()["rules"])
+            return Response(json.dumps({"rules": self.failures.told()}), content_type="application/json")
         elif path != HEALTH:
             return Response("", status=404)
         state = {"pid": os.getpid(), "accounts": list(self.accounts), "changes": self._services.count}
