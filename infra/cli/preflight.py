@@ -69,7 +69,7 @@ def examine(here: Context, accounts: Accounts, assembly: Assembly, only: Sequenc
     from infra.preflight.here import WHERE
     from infra.progress import Cell, LiveTable, Status
 
-    chosen = [remote.node for remote in remotes(here.federation, accounts, only)]
+    chosen = [remote.node for remote in remotes(here.federation, accounts, only) if remote.node.is_operated_here]
     places = visits(here.federation, chosen, accounts, stacks=assembly.plan.stacks, resources=assembly.resources)
     rows = {WHERE: WHERE, **{visit.name: f"{visit.account}  {visit.name}" for visit in places}}
     table = LiveTable(

@@ -49,8 +49,7 @@ def test_a_way_to_the_internet_is_shown(data: Any, synth: Any) -> None:
 def test_many_sites_are_not_drawn_one_by_one(data: Any, synth: Any) -> None:
     template = data["participants"][0]
     data["participants"] = [
-        template
-        | {"id": f"s{n}", "account": f"{100000000000 + n}", "cidr": f"10.{40 + n}.0.0/16", "profile": f"p{n}"}
+        template | {"id": f"s{n}", "account": f"{100000000000 + n}", "cidr": f"10.{40 + n}.0.0/16", "profile": f"p{n}"}
         for n in range(9)
     ]
     svg = _drawn(synth(data))
