@@ -101,3 +101,7 @@ def test_it_goes_without_a_trace(deployed: DeployedNetwork) -> None:
     assert ec2.describe_addresses()["Addresses"] == []
     assert [g["State"] for g in ec2.describe_nat_gateways()["NatGateways"]] in ([], ["deleted"])
     assert ec2.describe_internet_gateways()["InternetGateways"] == []
+    marked = ec2.describe_tags(Filters=[{"Name": "tag:federate:federation", "Values": [name]}])["Tags"]
+    kinds = {tag["ResourceType"] for tag in marked}
+    assert "volume" in kinds, "it is retained"
+    assert not kinds & {"vpc-flow-log", "flow-logs", "natgateway", "internet-gateway", "elastic-ip"}, kinds

@@ -6,7 +6,7 @@ Source for properties, ``Ref`` and attributes: each type's page in the AWS Cloud
 from __future__ import annotations
 
 from infra.local.aws.resources.base import Attributes, Call, Handler, Made, Properties, Schema, names, pick
-from infra.local.aws.resources.ec2_tags import tag
+from infra.local.aws.resources.ec2_tags import tag, untag
 
 
 class InternetGateway(Handler):
@@ -30,6 +30,7 @@ class InternetGateway(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Delete the gateway; refused while it is attached."""
         call.service("ec2").delete_internet_gateway(InternetGatewayId=physical_id)
+        untag(call, physical_id)
 
 
 class GatewayAttachment(Handler):
@@ -74,6 +75,7 @@ class ElasticAddress(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Give the address back."""
         call.service("ec2").release_address(AllocationId=physical_id)
+        untag(call, physical_id)
 
 
 class NatGateway(Handler):
@@ -100,6 +102,7 @@ class NatGateway(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Delete the gateway with its interface."""
         call.service("ec2").delete_nat_gateway(NatGatewayId=physical_id)
+        untag(call, physical_id)
 
 
 HANDLERS = (InternetGateway(), GatewayAttachment(), ElasticAddress(), NatGateway())

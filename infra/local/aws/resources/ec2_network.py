@@ -20,7 +20,7 @@ from infra.local.aws.resources.base import (
     names,
     pick,
 )
-from infra.local.aws.resources.ec2_tags import tag
+from infra.local.aws.resources.ec2_tags import tag, untag
 
 
 class Vpc(Handler):
@@ -232,6 +232,7 @@ class FlowLog(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Stop the flow log."""
         call.service("ec2").delete_flow_logs(FlowLogIds=[physical_id])
+        untag(call, physical_id)
 
 
 HANDLERS = (Vpc(), Subnet(), RouteTable(), SubnetRouteTableAssociation(), Route(), FlowLog())

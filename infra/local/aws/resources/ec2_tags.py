@@ -29,3 +29,11 @@ def _tag_as_cloudformation(call: Call, physical_id: str) -> None:
 
     backend: Any = ec2_backends[call.account][call.region]
     backend.create_tags([physical_id], call.own_tags)
+
+
+def untag(call: Call, physical_id: str) -> None:
+    """Take the tags of a resource that is deleted away: moto would keep them, and tell of it for ever."""
+    from moto.ec2.models import ec2_backends
+
+    backend: Any = ec2_backends[call.account][call.region]
+    backend.tags.pop(physical_id, None)
