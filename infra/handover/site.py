@@ -335,6 +335,8 @@ def start(site: Site) -> None:
     told, state = site.parameters(), site.state()
     if told.get("approved-release") != site.kit["release"]["sha256"]:
         raise Stop("This kit's release is not the approved one: python3 site.py deploy", 3)
+    if "certificate" not in told:
+        raise Stop("The node has no certificate yet: python3 site.py admit certificate.json", 3)
     desired = json.loads(told.get("desired", "{}"))
     if desired.get("state") == "started" and (state.get("state") in _ALIVE or state.get("run") != desired.get("run")):
         run = desired["run"]
