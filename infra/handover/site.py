@@ -109,7 +109,11 @@ class Stacks:
         self._client.delete_stack(StackName=name)
         self._settle(name)
         if self.describe(name).get("StackStatus", "DELETE_COMPLETE") != "DELETE_COMPLETE":
-            raise Stop(f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again.", 5)
+            raise Stop(
+                f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again. A bucket must be "
+                "empty (--delete-data empties those that are not retained).",
+                5,
+            )
 
     def resources(self, name: str) -> dict[str, str]:
         """Return the physical ids of a stack's resources by their logical ids."""
@@ -240,6 +244,15 @@ class Site:
         for name, key in ((release["file"], release["key"]), (self.kit["run"]["file"], self.kit["run"]["key"])):
             s3.put_object(Bucket=bucket, Key=key, Body=(self.folder / name).read_bytes())
         print(f"  release and run files are in s3://{bucket}")
+
+    def empty(self, bucket: str) -> None:
+        """Delete every version of every object in a bucket."""
+        s3 = self.client("s3")
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+            if objects:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
 
     def value(self, source: Mapping[str, str]) -> str:
         """Return the value of a template's parameter."""
@@ -384,7 +397,7 @@ def status(site: Site, as_json: bool) -> None:
     print(f"  node: {node.get('state', 'silent')} {node.get('reason', '')} {node.get('progress') or ''}".rstrip())
 
 
-def destroy(site: Site, yes: bool) -> None:
+def destroy(site: Site, yes: bool, empty: bool) -> None:
     """Delete the kit's stacks; what the templates retain (the data, say) stays and is named."""
     site.check_account()
     name = site.kit["site"]
@@ -393,7 +406,11 @@ def destroy(site: Site, yes: bool) -> None:
     for stack in reversed(site.kit["stacks"]):
         if not site.stacks.describe(stack["name"]):
             continue
-        kept = {key: value for key, value in site.stacks.resources(stack["name"]).items() if key in stack["retained"]}
+        found = site.stacks.resources(stack["name"])
+        kept = {key: value for key, value in found.items() if key in stack["retained"]}
+        for key in stack["buckets"] if empty else ():
+            if key in found and key not in kept:
+                site.empty(found[key])
         site.stacks.delete(stack["name"])
         print(f"  deleted {stack['name']}")
         for key, value in kept.items():
@@ -415,7 +432,9 @@ def main() -> int:
     commands.add_parser("start", help="have the node take part in rounds")
     commands.add_parser("stop", help="have the node stop in order")
     commands.add_parser("status", help="stacks and node").add_argument("--json", action="store_true")
-    commands.add_parser("destroy", help="leave: delete the stacks").add_argument("--yes", action="store_true")
+    leaving = commands.add_parser("destroy", help="leave: delete the stacks")
+    leaving.add_argument("--yes", action="store_true", help="do not ask")
+    leaving.add_argument("--delete-data", action="store_true", help="empty buckets that the templates do not retain")
     given = parser.parse_args()
     try:
         if given.command == "verify":
@@ -428,7 +447,7 @@ def main() -> int:
             "start": lambda: start(site),
             "stop": lambda: stop(site),
             "status": lambda: status(site, given.json),
-            "destroy": lambda: destroy(site, given.yes),
+            "destroy": lambda: destroy(site, given.yes, given.delete_data),
         }
         actions[given.command]()
     except Stop as error:
