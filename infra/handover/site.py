@@ -245,6 +245,20 @@ class Site:
             s3.put_object(Bucket=bucket, Key=key, Body=(self.folder / name).read_bytes())
         print(f"  release and run files are in s3://{bucket}")
 
+    def close_default_group(self, vpc: str) -> None:
+        """Revoke the rules of a VPC's default security group, which CloudFormation makes with it and cannot change."""
+        ec2 = self.client("ec2")
+        filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+        (group,) = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        for rules, revoke in (
+            (group["IpPermissions"], ec2.revoke_security_group_ingress),
+            (group["IpPermissionsEgress"], ec2.revoke_security_group_egress),
+        ):
+            if rules:
+                asked = [{key: value for key, value in rule.items() if value != []} for rule in rules]
+                revoke(GroupId=group["GroupId"], IpPermissions=asked)
+                print(f"  {vpc}: its default security group is emptied")
+
     def empty(self, bucket: str) -> None:
         """Delete every version of every object in a bucket."""
         s3 = self.client("s3")
@@ -283,6 +297,8 @@ def deploy(site: Site, approve: str | None) -> None:
         template = json.dumps(json.loads((site.folder / stack["template"]).read_text("utf-8")), separators=(",", ":"))
         values = {key: site.value(source) for key, source in stack["parameters"].items()}
         site.stacks.deploy(stack["name"], template, values, f"federate-{name[:12]}")
+        if stack["vpc"]:
+            site.close_default_group(site.stacks.output(stack["name"], stack["vpc"]))
     site.give()
     site.put("approved-release", digest)
     print("Waiting for the node's signing request …")
