@@ -100,7 +100,9 @@ def _wrong_fields(file: str, document: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"{file}  {name}", "is missing.", f"A hand-over has {listed(list(known))}.", again)
     for name in document:
         if name not in known:
-            yield Problem(f"{file}  {_printable(name)}", "is unknown.", f"A hand-over has {listed(list(known))}.", again)
+            yield Problem(
+                f"{file}  {_printable(name)}", "is unknown.", f"A hand-over has {listed(list(known))}.", again
+            )
     for name in _TEXTS:
         if name in document and not isinstance(document[name], str):
             yield Problem(f"{file}  {name}", f"{_short(document[name])} is not text.", "Text.", again)

@@ -324,9 +324,10 @@ def ask_approval(digest: str, given: str | None) -> None:
     """Have the admin approve exactly this release; the node runs no other."""
     if given is None and not sys.stdin.isatty():
         raise Stop(f"The release {digest} needs your approval: --approve {digest}", 3)
-    typed = given or input(f"The node will run the release\n  {digest}\nand no other. Approve it by its SHA-256: ")
+    asked = f"The node will run the release\n  {digest}\nand no other. Approve it by its SHA-256: "
+    typed = input(asked) if given is None else given
     if typed.strip().lower() != digest:
-        raise Stop(f"Not approved: the kit's release is {digest}. Nothing was created.", 3)
+        raise Stop(f"Not approved: the kit's release is {digest}. Nothing was changed.", 3)
 
 
 def admit(site: Site, file: Path) -> None:

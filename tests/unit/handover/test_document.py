@@ -59,9 +59,7 @@ def test_a_good_one_is_read(good: dict[str, Any], fed: Federation, tmp_path: Pat
     assert found.request == good["request"]
 
 
-@pytest.mark.parametrize(
-    "field", ["format", "federation", "site", "account", "region", "values", "release", "request"]
-)
+@pytest.mark.parametrize("field", ["format", "federation", "site", "account", "region", "values", "release", "request"])
 def test_every_field_is_due(field: str, good: dict[str, Any], fed: Federation, tmp_path: Path) -> None:
     del good[field]
     assert problems(good, fed, tmp_path)[field].startswith("is missing.")
