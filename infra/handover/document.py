@@ -95,9 +95,10 @@ def _wrong_fields(file: str, document: Mapping[str, Any]) -> Iterator[Problem]:
     """Find what is missing, unknown or of another kind than it should be."""
     again = "Ask the site for the file anew, unchanged."
     known = (*_TEXTS, "values")
+    allowed = f"A hand-over has {listed(list(known))}."
     for name in known:
         if name not in document:
-            yield Problem(f"{file}  {name}", "is missing.", f"A hand-over has {listed(list(known))}.", again)
+            yield Problem(f"{file}  {name}", "is missing.", allowed, again)
     for name in document:
         if name not in known:
             yield Problem(

@@ -110,8 +110,8 @@ class Stacks:
         self._settle(name)
         if self.describe(name).get("StackStatus", "DELETE_COMPLETE") != "DELETE_COMPLETE":
             raise Stop(
-                f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again. A bucket that "
-                "is not retained must be empty; --delete-data empties it.",
+                f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again. "
+                "A bucket that is not retained must be empty; --delete-data empties it.",
                 5,
             )
 
