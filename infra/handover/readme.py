@@ -51,6 +51,7 @@ BUCKET is the output {bucket_output} of the stack {bucket_stack} (`python3 site.
 python3 site.py start      # the node waits for the coordinator's rounds and takes part
 python3 site.py status
 python3 site.py stop       # in order; the next start goes on from there
+python3 site.py rotate     # a new key for the node, while it runs; writes handover.json anew
 python3 site.py destroy    # leaves; what SUMMARY.md says stays is yours to keep or delete
 ```
 

@@ -309,15 +309,41 @@ def deploy(site: Site, approve: str | None) -> None:
             raise Stop(f"The node failed: {state.get('reason')}", 6)
         return site.parameters().get("csr", "")
 
-    request = wait_for(asked, "The node's signing request", site.seconds)
+    hand_over(site, wait_for(asked, "The node's signing request", site.seconds))
+
+
+def hand_over(site: Site, request: str) -> None:
+    """Write what the coordinator is given."""
+    kit = site.kit
     told = {key: site.value(source) for key, source in kit["hand_over"].items()}
     own = {key: kit[key] for key in ("federation", "site", "account", "region")}
-    document = {"format": "federate-hand-over/1", **own, "values": told, "release": digest, "request": request}
+    release = kit["release"]["sha256"]
+    document = {"format": "federate-hand-over/1", **own, "values": told, "release": release, "request": request}
     path = site.folder / HAND_OVER
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    print(f"\nDeployed. Give the coordinator {path} (nothing in it is secret; SHA-256 {sha256}).")
+    print(f"\nGive the coordinator {path} (nothing in it is secret; SHA-256 {sha256}).")
     print("With the answer: python3 site.py admit certificate.json")
+
+
+def rotate(site: Site) -> None:
+    """Have the node make a new key, while the old one serves, and write what the coordinator signs for it."""
+    site.check_account()
+    before = site.parameters().get("csr", "")
+    if not before:
+        raise Stop("The node has asked for no certificate yet, so there is nothing to rotate.", 2)
+    site.put("rotate", new_name())
+
+    def asked() -> str:
+        request = site.parameters().get("csr", "")
+        return request if request != before else ""
+
+    hand_over(site, wait_for(asked, "The request for a new key", site.seconds))
+
+
+def new_name() -> str:
+    """Return a name for a start or a rotation that none had before."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 def ask_approval(digest: str, given: str | None) -> None:
@@ -371,7 +397,7 @@ def start(site: Site) -> None:
     if desired.get("state") == "started" and (state.get("state") in _ALIVE or state.get("run") != desired.get("run")):
         run = desired["run"]
     else:
-        run = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
+        run = new_name()
         site.put("desired", json.dumps({"state": "started", "run": run}))
 
     def under_way() -> bool:
@@ -449,6 +475,7 @@ def main() -> int:
     commands.add_parser("start", help="have the node take part in rounds")
     commands.add_parser("stop", help="have the node stop in order")
     commands.add_parser("status", help="stacks and node").add_argument("--json", action="store_true")
+    commands.add_parser("rotate", help="a new key for the node; writes handover.json, for: federate join --renew")
     leaving = commands.add_parser("destroy", help="leave: delete the stacks")
     leaving.add_argument("--yes", action="store_true", help="do not ask")
     leaving.add_argument("--delete-data", action="store_true", help="empty buckets that the templates do not retain")
@@ -463,6 +490,7 @@ def main() -> int:
             "admit": lambda: admit(site, given.file),
             "start": lambda: start(site),
             "stop": lambda: stop(site),
+            "rotate": lambda: rotate(site),
             "status": lambda: status(site, given.json),
             "destroy": lambda: destroy(site, given.yes, given.delete_data),
         }

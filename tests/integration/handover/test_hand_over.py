@@ -143,6 +143,19 @@ def test_the_site_stops_and_starts_by_its_own_admin(desk: HandOverDesk, admin: A
     goes_on(desk, run)
 
 
+def test_the_site_takes_a_new_key_which_the_coordinator_must_mean(
+    desk: HandOverDesk, admin: Admin, answer: Path, run: dict[str, int]
+) -> None:
+    before = json.loads(answer.read_text())["serial"]
+    admin.run("rotate")
+    request = str(admin.kit / "handover.json")
+    _, said = desk.run("join", request, "--output", str(answer), code=3)
+    assert "--renew" in said
+    assert desk.answer("join", request, "--renew", "--output", str(answer))["serial"] != before
+    admin.run("admit", str(answer))
+    goes_on(desk, run)
+
+
 def test_a_site_is_removed_and_the_others_train_on(desk: HandOverDesk, admin: Admin, run: dict[str, int]) -> None:
     told = desk.answer("remove-site", SITE, "--reason", "its study has ended")
     assert desk.file.read_text() == FEDERATION
