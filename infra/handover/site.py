@@ -95,7 +95,15 @@ class Stacks:
         is_new = status in (None, "DELETE_COMPLETE", "REVIEW_IN_PROGRESS")
         if not is_new and "FAILED" in str(status):
             raise Stop(f"{name} is {status}: {self._reason(name)}. Repair that in the CloudFormation console.")
-        if self._changes(name, template, parameters, set_name, "CREATE" if is_new else "UPDATE"):
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())]
+        declared = json.loads(template).get("Parameters", {})
+        for before in () if is_new else self.describe(name).get("Parameters", []):
+            key = before["ParameterKey"]
+            if key in declared and key not in parameters:  # such as the image: an update keeps it, replace changes it
+                given.append({"ParameterKey": key, "UsePreviousValue": True})
+                if declared[key].get("Default", before["ParameterValue"]) != before["ParameterValue"]:
+                    print(f"  {name} keeps {key} {before['ParameterValue']}; the kit has {declared[key]['Default']}")
+        if self._changes(name, template, given, set_name, "CREATE" if is_new else "UPDATE"):
             self._client.execute_change_set(StackName=name, ChangeSetName=set_name)
             self._settle(name, show=True)
         else:
@@ -120,7 +128,7 @@ class Stacks:
         found = self._client.describe_stack_resources(StackName=name)["StackResources"]
         return {one["LogicalResourceId"]: str(one.get("PhysicalResourceId", "")) for one in found}
 
-    def _changes(self, name: str, template: str, parameters: Mapping[str, str], set_name: str, kind: str) -> bool:
+    def _changes(self, name: str, template: str, given: list[dict[str, Any]], set_name: str, kind: str) -> bool:
         here = {"StackName": name, "ChangeSetName": set_name}
         if kind == "UPDATE":
             self._client.delete_change_set(**here)  # of an attempt before
@@ -129,7 +137,7 @@ class Stacks:
             ChangeSetType=kind,
             TemplateBody=template,
             Capabilities=["CAPABILITY_NAMED_IAM"],
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())],
+            Parameters=given,
         )
 
         def made() -> Any:
@@ -291,14 +299,7 @@ def deploy(site: Site, approve: str | None) -> None:
     digest = kit["release"]["sha256"]
     ask_approval(digest, approve)
     for stack in kit["stacks"]:
-        print(f"{stack['name']}:")
-        if stack["is_node"] and not site.stacks.describe(stack["name"]):
-            site.forget(("state", "csr"))  # of a node before: they would be taken for the new one's
-        template = json.dumps(json.loads((site.folder / stack["template"]).read_text("utf-8")), separators=(",", ":"))
-        values = {key: site.value(source) for key, source in stack["parameters"].items()}
-        site.stacks.deploy(stack["name"], template, values, f"federate-{name[:12]}")
-        if stack["vpc"]:
-            site.close_default_group(site.stacks.output(stack["name"], stack["vpc"]))
+        deploy_stack(site, stack, name)
     site.give()
     site.put("approved-release", digest)
     print("Waiting for the node's signing request …")
@@ -310,6 +311,30 @@ def deploy(site: Site, approve: str | None) -> None:
         return site.parameters().get("csr", "")
 
     hand_over(site, wait_for(asked, "The node's signing request", site.seconds))
+
+
+def deploy_stack(site: Site, stack: Mapping[str, Any], kit: str) -> None:
+    """Deploy one of the kit's stacks."""
+    print(f"{stack['name']}:")
+    if stack["is_node"] and not site.stacks.describe(stack["name"]):
+        site.forget(("state", "csr"))  # of a node before: they would be taken for the new one's
+    template = json.dumps(json.loads((site.folder / stack["template"]).read_text("utf-8")), separators=(",", ":"))
+    values = {key: site.value(source) for key, source in stack["parameters"].items()}
+    site.stacks.deploy(stack["name"], template, values, f"federate-{kit[:12]}")
+    if stack["vpc"]:
+        site.close_default_group(site.stacks.output(stack["name"], stack["vpc"]))
+
+
+def replace(site: Site) -> None:
+    """Make the node anew, from the kit's image; keys, checkpoints and what is wanted of it stay."""
+    site.check_account()
+    name = verify(site.folder)
+    for stack in site.kit["stacks"]:
+        if stack["is_node"]:
+            site.stacks.delete(stack["name"])
+            deploy_stack(site, stack, name)
+    wait_for(site.state, "A word of the new node", site.seconds)
+    print(f"The node is made anew: {site.state().get('state')}.")
 
 
 def hand_over(site: Site, request: str) -> None:
@@ -475,6 +500,7 @@ def main() -> int:
     commands.add_parser("start", help="have the node take part in rounds")
     commands.add_parser("stop", help="have the node stop in order")
     commands.add_parser("status", help="stacks and node").add_argument("--json", action="store_true")
+    commands.add_parser("replace", help="make the node anew, from the kit's image; its keys and checkpoints stay")
     commands.add_parser("rotate", help="a new key for the node; writes handover.json, for: federate join --renew")
     leaving = commands.add_parser("destroy", help="leave: delete the stacks")
     leaving.add_argument("--yes", action="store_true", help="do not ask")
@@ -491,6 +517,7 @@ def main() -> int:
             "start": lambda: start(site),
             "stop": lambda: stop(site),
             "rotate": lambda: rotate(site),
+            "replace": lambda: replace(site),
             "status": lambda: status(site, given.json),
             "destroy": lambda: destroy(site, given.yes, given.delete_data),
         }

@@ -143,6 +143,16 @@ def test_the_site_stops_and_starts_by_its_own_admin(desk: HandOverDesk, admin: A
     goes_on(desk, run)
 
 
+def test_the_node_is_made_anew_by_its_own_admin_and_keeps_its_key(
+    desk: HandOverDesk, admin: Admin, answer: Path, run: dict[str, int]
+) -> None:
+    instance, request = desk.bodies()[SITE]["instance"], desk.parameters(SITE)["csr"]
+    admin.run("replace")
+    assert desk.bodies()[SITE]["instance"] != instance
+    assert desk.parameters(SITE)["csr"] == request
+    goes_on(desk, run)
+
+
 def test_the_site_takes_a_new_key_which_the_coordinator_must_mean(
     desk: HandOverDesk, admin: Admin, answer: Path, run: dict[str, int]
 ) -> None:

@@ -74,7 +74,8 @@ def test_what_the_hub_gives_is_filled_in_and_what_the_site_makes_is_named(kit: K
 def test_every_parameter_of_its_templates_has_a_source(kit: Kit) -> None:
     for stack in json.loads(kit.files["kit.json"])["stacks"]:
         template = json.loads(kit.files[stack["template"]])
-        assert set(template.get("Parameters", {})) == set(stack["parameters"])
+        declared = {name for name, one in template.get("Parameters", {}).items() if "Default" not in one}
+        assert declared == set(stack["parameters"])
 
 
 def test_the_same_federation_gives_the_same_bytes(herz: Any, kit: Kit, release: Any, tmp_path: Path) -> None:
@@ -116,4 +117,5 @@ def test_its_templates_are_plain_whatever_the_synthesizer(synth: Any, kit: Kit, 
 def test_a_template_that_cloudformation_would_not_take_is_refused(synth: Any, release: Any) -> None:
     tags = {f"{number:03d}-{'k' * 100}": "v" * 250 for number in range(40)}
     with pytest.raises(NotExported, match="CloudFormation takes 51200 in a call"):
-        synth({**copy.deepcopy(DATA), "tags": tags}).kit("klinik-nord", release)
+        # Synth itself lets it pass where CDK's bootstrap stack has a bucket for it; a kit has none.
+        synth({**copy.deepcopy(DATA), "tags": tags, "synthesizer": "default"}).kit("klinik-nord", release)

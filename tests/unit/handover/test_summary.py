@@ -110,6 +110,10 @@ def test_a_resource_of_a_type_that_is_not_known_is_named_all_the_same(templates:
     assert "| `New` | Quantum::Computer | Qubits `7` |" in said(templates)
 
 
+def test_a_parameter_with_a_default_is_told_by_its_value(templates: dict[str, Any]) -> None:
+    assert "ImageId `ami-0fed0000000000001`" in said(templates)
+
+
 def test_a_policy_from_elsewhere_is_named(templates: dict[str, Any]) -> None:
     role = templates["herz-SiteNode-klinik-nord"]["Resources"]["Role"]["Properties"]
     role["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/AdministratorAccess"]
