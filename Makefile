@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
-	reachability \
+	reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults fuzz constraints clean
 
@@ -94,6 +94,22 @@ ssh: $(READY) ## A shell on a node (NODE=hospital-a)
 
 reachability: $(READY) ## Who can open what to whom: measured in the twin, beside what the federation intends (build/reachability)
 	$(BIN)/federate reachability $(ARGS)
+
+export: $(READY) ## A site's startup kit, for its own admin (SITE=hospital-a ARGS="--output hospital-a.zip")
+	@[ -n "$(SITE)" ] || { echo >&2 "Whose? make export SITE=hospital-a"; exit 2; }
+	$(FEDERATE) export $(SITE) $(ARGS)
+
+join: $(READY) ## Take a site's hand-over, and answer with its certificate (FILE=handover.json)
+	@[ -n "$(FILE)" ] || { echo >&2 "Which file? make join FILE=handover.json"; exit 2; }
+	$(FEDERATE) join $(FILE) $(ARGS)
+
+add-site: $(READY) ## A site's block, and the proof that no other site is touched (SITE=hospital-c ARGS="--account 444444444444")
+	@[ -n "$(SITE)" ] || { echo >&2 "Which? make add-site SITE=hospital-c"; exit 2; }
+	$(FEDERATE) add-site $(SITE) $(ARGS)
+
+remove-site: $(READY) ## A site leaves: certificate, link, stacks, block (SITE=hospital-c)
+	@[ -n "$(SITE)" ] || { echo >&2 "Which? make remove-site SITE=hospital-c"; exit 2; }
+	$(FEDERATE) remove-site $(SITE) $(ARGS)
 
 destroy: $(READY) ## Delete what deploy made, and prove that nothing is left
 	$(FEDERATE) destroy $(ARGS)

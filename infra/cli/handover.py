@@ -195,8 +195,7 @@ def _connections(hub: Remote, peering: str) -> list[dict[str, Any]]:
     answer = hub.client("ec2").describe_vpc_peering_connections(
         Filters=[{"Name": "vpc-peering-connection-id", "Values": [peering]}]
     )
-    found: list[dict[str, Any]] = answer["VpcPeeringConnections"]
-    return found
+    return [one for one in answer["VpcPeeringConnections"] if one["VpcPeeringConnectionId"] == peering]
 
 
 def _warn_of_release(here: Context, handed: HandOver, release: str) -> None:

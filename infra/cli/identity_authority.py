@@ -99,7 +99,7 @@ def fetch(ctx: typer.Context) -> None:
 
 
 def _step(here: Context, do: Callable[..., None], by_hand: list[str], wait: float, done: str) -> None:
-    from infra.cli.nodes import remotes_of
+    from infra.cli.nodes import OperatedElsewhere, remotes_of
     from infra.federation.derive import nodes
     from infra.nodes.enrolment import names_of
     from infra.nodes.remote import remotes
@@ -109,6 +109,14 @@ def _step(here: Context, do: Callable[..., None], by_hand: list[str], wait: floa
         from infra.accounts import AwsAccounts
 
         remotes(here.federation, AwsAccounts(), by_hand)
+    elsewhere = [node.id for node in nodes(here.federation) if not node.is_operated_here]
+    untold = [id_ for id_ in elsewhere if id_ not in by_hand]
+    if untold:
+        options = " ".join(f"--by-hand {id_}" for id_ in untold)
+        raise OperatedElsewhere(
+            f"{', '.join(untold)}: its own admin operates it, and nobody here can see whether its node has followed.",
+            remedy=f"Once its admin says that it has: the same command with {options}.",
+        )
     reached = [node.id for node in nodes(here.federation) if node.id not in by_hand]
     chosen = remotes_of(here, reached) if reached else ()
     do(chosen, here.federation, authority, timeout_seconds=wait)
@@ -121,6 +129,11 @@ def _step(here: Context, do: Callable[..., None], by_hand: list[str], wait: floa
     }
     lines = [done]
     for id_ in by_hand:
+        if id_ in elsewhere:
+            lines.append(
+                f"{id_}: federate join its hand-over again, and send its admin the answer, before the next step."
+            )
+            continue
         lines.append(
             f"{id_}, by hand: sign its request again and have it installed; its federate identity show {id_} must then "
             f"say that it trusts {' '.join(names)}, before the next step."

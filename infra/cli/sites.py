@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from infra.handover.others import Comparison
 
 #: What a site has for itself, whoever it is like.
-_OWN = ("id", "account", "profile", "cidr", "data", "operated_by")
+_OWN = ("id", "account", "profile", "cidr", "data", "operated_by", "on_destroy")
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the change of the file; change nothing.")]
 
@@ -104,7 +104,7 @@ def remove_site(
     _confirm(here, site, yes=yes)
     done = list(_taken_out(here, site, keep=keep, reason=reason))
     _write(here, text, after, dry_run=False)
-    done += _tell_the_hub(here)
+    done += _settle_the_hub(here, keep=keep)
     _tell(here, text, after, comparison, {"site": site, "written": True, "done": done}, "\n".join(done))
 
 
@@ -139,21 +139,31 @@ def _taken_out(here: Context, site: str, *, keep: bool, reason: str) -> Iterator
         yield f"Deleted: the hub's link to {site}. Its own stacks its admin deletes: python3 site.py destroy."
 
 
-def _tell_the_hub(here: Context) -> list[str]:
-    """Give the aggregator's node the new roster, if it is deployed; it takes it over while it runs."""
+def _settle_the_hub(here: Context, *, keep: bool) -> list[str]:
+    """Take back the role that would accept the site's peering, and give the aggregator's node the new roster.
+
+    The node takes it over while it runs.
+    """
+    from infra.cli.deploy import place
     from infra.cli.nodes import remotes_of
     from infra.cli.supplying import supply_run_files
     from infra.nodes.remote import NotDeployed
     from infra.nodes.supply import NotApproved
 
     fresh = Context(here.file, here.aws, here.json)
+    done = []
+    (hub,) = hubs = remotes_of(fresh, [AGGREGATOR_ID])
     try:
-        supply_run_files(fresh, remotes_of(fresh, [AGGREGATOR_ID]))
+        hub.stack_output("Network", "VpcId")
+        if not keep:
+            place(fresh).update_hub()
+            done.append("Taken back: the hub's role that accepts its peering.")
+        supply_run_files(fresh, hubs)
     except NotDeployed:
-        return []
+        return done
     except NotApproved as error:
-        return [f"The aggregator's roster is as before: {error}"]
-    return ["The aggregator has its new roster."]
+        return [*done, f"The aggregator's roster is as before: {error}"]
+    return [*done, "The aggregator has its new roster."]
 
 
 def _free(here: Context) -> str:

@@ -60,7 +60,11 @@ def peerings(plan: DeploymentPlan, accounts: Accounts) -> list[dict[str, Any]]:
             Filters=[{"Name": "accepter-vpc-info.vpc-id", "Values": [vpc]}]
         )["VpcPeeringConnections"]
     return [
-        one for one in found if one["RequesterVpcInfo"]["OwnerId"] in owners and one["Status"]["Code"] not in _ENDED
+        one
+        for one in found
+        if one["AccepterVpcInfo"].get("VpcId") == vpc
+        and one["RequesterVpcInfo"]["OwnerId"] in owners
+        and one["Status"]["Code"] not in _ENDED
     ]
 
 

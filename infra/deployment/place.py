@@ -113,13 +113,24 @@ class Place:
         Raises:
             NotDeployed: the link failed.
         """
-        with alone(self.home, self.federation.name, "join"):
+        return self._deploy_one(f"HubLink-{site}", "join", values)
+
+    def update_hub(self) -> StackPlan:
+        """Deploy the hub's network, and with it the roles that accept peerings: one for each site of the file.
+
+        Raises:
+            NotDeployed: it failed.
+        """
+        return self._deploy_one("HubNetwork", "update the hub", {})
+
+    def _deploy_one(self, id_: str, doing: str, values: Mapping[str, str]) -> StackPlan:
+        with alone(self.home, self.federation.name, doing):
             assembly = self.prepare()
-            (link,) = (stack for stack in assembly.plan.stacks if stack.id == f"HubLink-{site}")
-            given = {f"{link.name}:{name}": value for name, value in values.items()}
-            with self._interruptible([link]), self._board("Linking", [link]) as board:
-                Deployment(assembly.plan, self.accounts, self._cdk(assembly), board, given=given).run([link])
-            return link
+            (stack,) = (one for one in assembly.plan.stacks if one.id == id_)
+            given = {f"{stack.name}:{name}": value for name, value in values.items()}
+            with self._interruptible([stack]), self._board("Deploying", [stack]) as board:
+                Deployment(assembly.plan, self.accounts, self._cdk(assembly), board, given=given).run([stack])
+            return stack
 
     def destroy(self, only: Sequence[str] = ()) -> Audit:
         """Delete the federation's stacks, or those of the named nodes, and audit the accounts that are empty then.

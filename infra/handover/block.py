@@ -86,8 +86,10 @@ def _items(text: str) -> list[yaml.MappingNode]:
     if isinstance(root, yaml.MappingNode):
         for key, value in root.value:
             if key.value == _LIST and isinstance(value, yaml.SequenceNode):
-                is_plain = all(isinstance(item, yaml.MappingNode) and not item.anchor for item in value.value)
-                if not value.flow_style and value.value and is_plain:
+                # What stands elsewhere, by an alias, begins there.
+                begins = [item.start_mark.line for item in value.value]
+                is_plain = all(isinstance(item, yaml.MappingNode) for item in value.value)
+                if not value.flow_style and begins and is_plain and begins == sorted(set(begins)):
                     return list(value.value)
     raise NotEdited(
         "The participants are not written one block after the other.",

@@ -95,12 +95,15 @@ def _wrong_fields(file: str, document: Mapping[str, Any]) -> Iterator[Problem]:
     """Find what is missing, unknown or of another kind than it should be."""
     again = "Ask the site for the file anew, unchanged."
     known = (*_TEXTS, "values")
+    allowed = f"A hand-over has {listed(list(known))}."
     for name in known:
         if name not in document:
-            yield Problem(f"{file}  {name}", "is missing.", f"A hand-over has {listed(list(known))}.", again)
+            yield Problem(f"{file}  {name}", "is missing.", allowed, again)
     for name in document:
         if name not in known:
-            yield Problem(f"{file}  {_short(name)}", "is unknown.", f"A hand-over has {listed(list(known))}.", again)
+            yield Problem(
+                f"{file}  {_printable(name)}", "is unknown.", f"A hand-over has {listed(list(known))}.", again
+            )
     for name in _TEXTS:
         if name in document and not isinstance(document[name], str):
             yield Problem(f"{file}  {name}", f"{_short(document[name])} is not text.", "Text.", again)
@@ -145,11 +148,15 @@ def _wrong_values(file: str, document: Mapping[str, Any], node: Node, patterns: 
     for name in values:
         if name not in patterns:
             allowed = f"{listed(sorted(patterns))} are asked for."
-            yield Problem(f"{file}  values.{_short(name)}", "is unknown.", allowed, "Export the kit anew.")
+            yield Problem(f"{file}  values.{_printable(name)}", "is unknown.", allowed, "Export the kit anew.")
 
 
 def _short(value: Any) -> str:
-    """Return a value from outside as it may be shown: on one line, and not long."""
-    shown = json.dumps(value) if not isinstance(value, str) else value
-    plain = "".join(letter if letter.isprintable() else "?" for letter in shown)
-    return repr(plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}…")
+    """Return a value from outside in quotes, as it may be shown."""
+    return repr(_printable(value if isinstance(value, str) else json.dumps(value)))
+
+
+def _printable(text: str) -> str:
+    """Return a text from outside as it may be shown: on one line, without what a terminal obeys, and not long."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}…"

@@ -182,6 +182,8 @@ def _stack(
         "template": f"templates/{stack.id}.template.json",
         "parameters": parameters,
         "retained": list(stack.retained),
+        "vpc": "VpcId" if "VpcId" in stack.outputs else "",
+        "buckets": [name for name, one in resources.items() if one["Type"] == "AWS::S3::Bucket"],
         "is_node": any(one["Type"] == "AWS::EC2::Instance" for one in resources.values()),
     }
 

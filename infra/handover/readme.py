@@ -51,11 +51,13 @@ BUCKET is the output {bucket_output} of the stack {bucket_stack} (`python3 site.
 python3 site.py start      # the node waits for the coordinator's rounds and takes part
 python3 site.py status
 python3 site.py stop       # in order; the next start goes on from there
+python3 site.py replace    # makes the node anew, from the image of the kit; its keys and checkpoints stay
+python3 site.py rotate     # a new key for the node, while it runs; writes handover.json anew
 python3 site.py destroy    # leaves; what SUMMARY.md says stays is yours to keep or delete
 ```
 
-A new kit (another release, run configuration or machine) replaces this folder: `python3 site.py deploy` updates, then
-`stop` and `start`.
+A new kit (another release or run configuration) replaces this folder: `python3 site.py deploy` updates, then `stop` and
+`start`. A running node keeps its machine image until `replace`.
 
 ## The same without site.py
 

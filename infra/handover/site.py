@@ -95,7 +95,15 @@ class Stacks:
         is_new = status in (None, "DELETE_COMPLETE", "REVIEW_IN_PROGRESS")
         if not is_new and "FAILED" in str(status):
             raise Stop(f"{name} is {status}: {self._reason(name)}. Repair that in the CloudFormation console.")
-        if self._changes(name, template, parameters, set_name, "CREATE" if is_new else "UPDATE"):
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())]
+        declared = json.loads(template).get("Parameters", {})
+        for before in () if is_new else self.describe(name).get("Parameters", []):
+            key = before["ParameterKey"]
+            if key in declared and key not in parameters:  # such as the image: an update keeps it, replace changes it
+                given.append({"ParameterKey": key, "UsePreviousValue": True})
+                if declared[key].get("Default", before["ParameterValue"]) != before["ParameterValue"]:
+                    print(f"  {name} keeps {key} {before['ParameterValue']}; the kit has {declared[key]['Default']}")
+        if self._changes(name, template, given, set_name, "CREATE" if is_new else "UPDATE"):
             self._client.execute_change_set(StackName=name, ChangeSetName=set_name)
             self._settle(name, show=True)
         else:
@@ -109,14 +117,18 @@ class Stacks:
         self._client.delete_stack(StackName=name)
         self._settle(name)
         if self.describe(name).get("StackStatus", "DELETE_COMPLETE") != "DELETE_COMPLETE":
-            raise Stop(f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again.", 5)
+            raise Stop(
+                f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again. "
+                "A bucket that is not retained must be empty; --delete-data empties it.",
+                5,
+            )
 
     def resources(self, name: str) -> dict[str, str]:
         """Return the physical ids of a stack's resources by their logical ids."""
         found = self._client.describe_stack_resources(StackName=name)["StackResources"]
         return {one["LogicalResourceId"]: str(one.get("PhysicalResourceId", "")) for one in found}
 
-    def _changes(self, name: str, template: str, parameters: Mapping[str, str], set_name: str, kind: str) -> bool:
+    def _changes(self, name: str, template: str, given: list[dict[str, Any]], set_name: str, kind: str) -> bool:
         here = {"StackName": name, "ChangeSetName": set_name}
         if kind == "UPDATE":
             self._client.delete_change_set(**here)  # of an attempt before
@@ -125,7 +137,7 @@ class Stacks:
             ChangeSetType=kind,
             TemplateBody=template,
             Capabilities=["CAPABILITY_NAMED_IAM"],
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())],
+            Parameters=given,
         )
 
         def made() -> Any:
@@ -241,6 +253,29 @@ class Site:
             s3.put_object(Bucket=bucket, Key=key, Body=(self.folder / name).read_bytes())
         print(f"  release and run files are in s3://{bucket}")
 
+    def close_default_group(self, vpc: str) -> None:
+        """Revoke the rules of a VPC's default security group, which CloudFormation makes with it and cannot change."""
+        ec2 = self.client("ec2")
+        filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+        (group,) = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+        for rules, revoke in (
+            (group["IpPermissions"], ec2.revoke_security_group_ingress),
+            (group["IpPermissionsEgress"], ec2.revoke_security_group_egress),
+        ):
+            if rules:
+                asked = [{key: value for key, value in rule.items() if value != []} for rule in rules]
+                revoke(GroupId=group["GroupId"], IpPermissions=asked)
+                print(f"  {vpc}: its default security group is emptied")
+
+    def empty(self, bucket: str) -> None:
+        """Delete every version of every object in a bucket."""
+        s3 = self.client("s3")
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+            if objects:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+
     def value(self, source: Mapping[str, str]) -> str:
         """Return the value of a template's parameter."""
         if "value" in source:
@@ -264,12 +299,7 @@ def deploy(site: Site, approve: str | None) -> None:
     digest = kit["release"]["sha256"]
     ask_approval(digest, approve)
     for stack in kit["stacks"]:
-        print(f"{stack['name']}:")
-        if stack["is_node"] and not site.stacks.describe(stack["name"]):
-            site.forget(("state", "csr"))  # of a node before: they would be taken for the new one's
-        template = json.dumps(json.loads((site.folder / stack["template"]).read_text("utf-8")), separators=(",", ":"))
-        values = {key: site.value(source) for key, source in stack["parameters"].items()}
-        site.stacks.deploy(stack["name"], template, values, f"federate-{name[:12]}")
+        deploy_stack(site, stack, name)
     site.give()
     site.put("approved-release", digest)
     print("Waiting for the node's signing request …")
@@ -280,24 +310,75 @@ def deploy(site: Site, approve: str | None) -> None:
             raise Stop(f"The node failed: {state.get('reason')}", 6)
         return site.parameters().get("csr", "")
 
-    request = wait_for(asked, "The node's signing request", site.seconds)
+    hand_over(site, wait_for(asked, "The node's signing request", site.seconds))
+
+
+def deploy_stack(site: Site, stack: Mapping[str, Any], kit: str) -> None:
+    """Deploy one of the kit's stacks."""
+    print(f"{stack['name']}:")
+    if stack["is_node"] and not site.stacks.describe(stack["name"]):
+        site.forget(("state", "csr"))  # of a node before: they would be taken for the new one's
+    template = json.dumps(json.loads((site.folder / stack["template"]).read_text("utf-8")), separators=(",", ":"))
+    values = {key: site.value(source) for key, source in stack["parameters"].items()}
+    site.stacks.deploy(stack["name"], template, values, f"federate-{kit[:12]}")
+    if stack["vpc"]:
+        site.close_default_group(site.stacks.output(stack["name"], stack["vpc"]))
+
+
+def replace(site: Site) -> None:
+    """Make the node anew, from the kit's image; keys, checkpoints and what is wanted of it stay."""
+    site.check_account()
+    name = verify(site.folder)
+    for stack in site.kit["stacks"]:
+        if stack["is_node"]:
+            site.stacks.delete(stack["name"])
+            deploy_stack(site, stack, name)
+    wait_for(site.state, "A word of the new node", site.seconds)
+    print(f"The node is made anew: {site.state().get('state')}.")
+
+
+def hand_over(site: Site, request: str) -> None:
+    """Write what the coordinator is given."""
+    kit = site.kit
     told = {key: site.value(source) for key, source in kit["hand_over"].items()}
     own = {key: kit[key] for key in ("federation", "site", "account", "region")}
-    document = {"format": "federate-hand-over/1", **own, "values": told, "release": digest, "request": request}
+    release = kit["release"]["sha256"]
+    document = {"format": "federate-hand-over/1", **own, "values": told, "release": release, "request": request}
     path = site.folder / HAND_OVER
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    print(f"\nDeployed. Give the coordinator {path} (nothing in it is secret; SHA-256 {sha256}).")
+    print(f"\nGive the coordinator {path} (nothing in it is secret; SHA-256 {sha256}).")
     print("With the answer: python3 site.py admit certificate.json")
+
+
+def rotate(site: Site) -> None:
+    """Have the node make a new key, while the old one serves, and write what the coordinator signs for it."""
+    site.check_account()
+    before = site.parameters().get("csr", "")
+    if not before:
+        raise Stop("The node has asked for no certificate yet, so there is nothing to rotate.", 2)
+    site.put("rotate", new_name())
+
+    def asked() -> str:
+        request = site.parameters().get("csr", "")
+        return request if request != before else ""
+
+    hand_over(site, wait_for(asked, "The request for a new key", site.seconds))
+
+
+def new_name() -> str:
+    """Return a name for a start or a rotation that none had before."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 def ask_approval(digest: str, given: str | None) -> None:
     """Have the admin approve exactly this release; the node runs no other."""
     if given is None and not sys.stdin.isatty():
         raise Stop(f"The release {digest} needs your approval: --approve {digest}", 3)
-    typed = given or input(f"The node will run the release\n  {digest}\nand no other. Approve it by its SHA-256: ")
+    asked = f"The node will run the release\n  {digest}\nand no other. Approve it by its SHA-256: "
+    typed = input(asked) if given is None else given
     if typed.strip().lower() != digest:
-        raise Stop(f"Not approved: the kit's release is {digest}. Nothing was created.", 3)
+        raise Stop(f"Not approved: the kit's release is {digest}. Nothing was changed.", 3)
 
 
 def admit(site: Site, file: Path) -> None:
@@ -335,11 +416,13 @@ def start(site: Site) -> None:
     told, state = site.parameters(), site.state()
     if told.get("approved-release") != site.kit["release"]["sha256"]:
         raise Stop("This kit's release is not the approved one: python3 site.py deploy", 3)
+    if "certificate" not in told:
+        raise Stop("The node has no certificate yet: python3 site.py admit certificate.json", 3)
     desired = json.loads(told.get("desired", "{}"))
     if desired.get("state") == "started" and (state.get("state") in _ALIVE or state.get("run") != desired.get("run")):
         run = desired["run"]
     else:
-        run = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
+        run = new_name()
         site.put("desired", json.dumps({"state": "started", "run": run}))
 
     def under_way() -> bool:
@@ -382,7 +465,7 @@ def status(site: Site, as_json: bool) -> None:
     print(f"  node: {node.get('state', 'silent')} {node.get('reason', '')} {node.get('progress') or ''}".rstrip())
 
 
-def destroy(site: Site, yes: bool) -> None:
+def destroy(site: Site, yes: bool, empty: bool) -> None:
     """Delete the kit's stacks; what the templates retain (the data, say) stays and is named."""
     site.check_account()
     name = site.kit["site"]
@@ -391,7 +474,11 @@ def destroy(site: Site, yes: bool) -> None:
     for stack in reversed(site.kit["stacks"]):
         if not site.stacks.describe(stack["name"]):
             continue
-        kept = {key: value for key, value in site.stacks.resources(stack["name"]).items() if key in stack["retained"]}
+        found = site.stacks.resources(stack["name"])
+        kept = {key: value for key, value in found.items() if key in stack["retained"]}
+        for key in stack["buckets"] if empty else ():
+            if key in found and key not in kept:
+                site.empty(found[key])
         site.stacks.delete(stack["name"])
         print(f"  deleted {stack['name']}")
         for key, value in kept.items():
@@ -413,7 +500,11 @@ def main() -> int:
     commands.add_parser("start", help="have the node take part in rounds")
     commands.add_parser("stop", help="have the node stop in order")
     commands.add_parser("status", help="stacks and node").add_argument("--json", action="store_true")
-    commands.add_parser("destroy", help="leave: delete the stacks").add_argument("--yes", action="store_true")
+    commands.add_parser("replace", help="make the node anew, from the kit's image; its keys and checkpoints stay")
+    commands.add_parser("rotate", help="a new key for the node; writes handover.json, for: federate join --renew")
+    leaving = commands.add_parser("destroy", help="leave: delete the stacks")
+    leaving.add_argument("--yes", action="store_true", help="do not ask")
+    leaving.add_argument("--delete-data", action="store_true", help="empty buckets that the templates do not retain")
     given = parser.parse_args()
     try:
         if given.command == "verify":
@@ -425,8 +516,10 @@ def main() -> int:
             "admit": lambda: admit(site, given.file),
             "start": lambda: start(site),
             "stop": lambda: stop(site),
+            "rotate": lambda: rotate(site),
+            "replace": lambda: replace(site),
             "status": lambda: status(site, given.json),
-            "destroy": lambda: destroy(site, given.yes),
+            "destroy": lambda: destroy(site, given.yes, given.delete_data),
         }
         actions[given.command]()
     except Stop as error:

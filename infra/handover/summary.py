@@ -53,6 +53,7 @@ def summary(title: str, account: str, templates: Mapping[str, Template]) -> str:
         account: the site's own account.
         templates: by stack name, in the order in which they are deployed.
     """
+    templates = {name: _with_defaults(template) for name, template in templates.items()}
     exports = _exports(templates)
     every = [one for name, template in templates.items() for one in statements(name, template)]
     lines = [
@@ -108,6 +109,20 @@ def _names_who(condition: Mapping[str, Any], account: str) -> bool:
             if is_who and is_own and operator in ("ArnEquals", "ArnLike", "StringEquals"):
                 return True
     return False
+
+
+def _with_defaults(template: Template) -> Template:
+    """Return a template with the default of a parameter wherever that stands: it is what a first deployment takes."""
+    defaults = {name: one["Default"] for name, one in template.get("Parameters", {}).items() if "Default" in one}
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            if len(value) == 1 and value.get("Ref") in defaults:
+                return defaults[value["Ref"]]
+            return {key: filled(inner) for key, inner in value.items()}
+        return [filled(inner) for inner in value] if isinstance(value, list) else value
+
+    return {**template, "Resources": filled(template["Resources"])}
 
 
 def _exports(templates: Mapping[str, Template]) -> dict[str, str]:

@@ -77,6 +77,7 @@ class FakeStack:
     then: list[str] = field(default_factory=list)
     reason: str = ""
     image: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -114,9 +115,9 @@ class _CloudFormation(_Client):
             del self.cloud.stacks[StackName]
             self._stack(StackName)
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.outputs.items()]
-        described = {"StackName": StackName, "StackStatus": found.status, "Outputs": outputs}
-        if found.image:
-            described["Parameters"] = [{"ParameterKey": "ImageId", "ParameterValue": found.image}]
+        known = {**found.parameters, **({"ImageId": found.image} if found.image else {})}
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in known.items()]
+        described = {"StackName": StackName, "StackStatus": found.status, "Outputs": outputs, "Parameters": given}
         return {"Stacks": [described]}
 
     def describe_stack_events(self, *, StackName: str) -> Any:  # noqa: N803

@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import Severity
 from infra.federation import checks, registry
-from infra.federation.model import Federation
+from infra.federation.model import NO_PROFILE, Federation
 
 INSTALLED = {
     registry.DATASETS: ("eicu",),
@@ -56,6 +56,30 @@ def test_single_account_with_several_accounts_is_warned_of(notices, data):
 def test_one_profile_for_two_accounts_is_warned_of(notices, data):
     data["participants"][1]["profile"] = "aggregator"
     assert notices(data)["participants[1].profile"].severity is Severity.WARNING
+
+
+def test_a_site_that_is_operated_here_needs_a_profile(problems, data):
+    del data["participants"][1]["profile"]
+    problem = problems(data)["participants[1].profile"]
+    assert problem.found == "is missing."
+    assert "operated_by: site" in problem.remedy
+
+
+def test_a_site_that_its_own_admin_operates_needs_none(problems, notices, data):
+    del data["participants"][1]["profile"]
+    data["participants"][1]["operated_by"] = "site"
+    assert problems(data) == {}
+    assert notices(data) == {}
+
+
+def test_a_profile_that_is_never_used_is_warned_of(notices, data):
+    data["participants"][1]["operated_by"] = "site"
+    assert notices(data)["participants[1].profile"].severity is Severity.WARNING
+
+
+def test_no_profile_may_have_the_name_that_stands_for_none(problems, data):
+    data["aggregator"]["profile"] = NO_PROFILE
+    assert problems(data)["aggregator.profile"].found == "is missing."
 
 
 def test_an_id_that_ends_with_anothers_is_pointed_out(notices, data):
