@@ -34,12 +34,13 @@ def load_federation(path: Path) -> Federation:
     return load(path).federation
 
 
-def load(path: Path, *, locked: bool = True) -> Loaded:
+def load(path: Path, *, locked: bool = True, without_images: bool = False) -> Loaded:
     """Read and check a federation, and keep the warnings and notices.
 
     Args:
         path: its file; the lock file of its images lies beside it.
         locked: give nodes without an image the locked one.
+        without_images: do not mind that nodes have none: they are about to be pinned.
 
     Raises:
         InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
@@ -56,6 +57,8 @@ def load_text(text: str, path: Path, *, locked: bool = True) -> Loaded:
     lock = read_lock(lock_file(path)) if locked else Lock()
     document = source.read(text)
     federation, findings = _examine(document, text, lock)
+    if without_images:
+        findings = [finding for finding in findings if not finding.is_about_missing_image]
     findings.sort(key=lambda finding: finding.line or document.line(finding.path))
     problems = [finding.problem(document, str(path)) for finding in findings]
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]

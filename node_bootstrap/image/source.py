@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ def archive(of: Sequence[str], checkout: Path = CHECKOUT) -> Archive:
             entry.mode = 0o755 if file.stat().st_mode & 0o111 else 0o644
             tar.addfile(entry, io.BytesIO(content))
     return Archive(packed.getvalue())
+
+
+def version(checkout: Path = CHECKOUT) -> str:
+    """Return the version of Federate that a checkout is."""
+    return str(tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 
 
 def files(of: Sequence[str], checkout: Path = CHECKOUT) -> Iterator[Path]:

@@ -98,6 +98,7 @@ def _images(federation: Federation, all_blocks: tuple[Block, ...]) -> list[Findi
                 ("images", region),
                 *(block.at(key) for block in lacking[region] for key in ("region", "image")),
             ),
+            is_about_missing_image=True,
         )
         for region in lacking
     ]
