@@ -45,11 +45,13 @@ def load(path: Path, *, locked: bool = True, without_images: bool = False) -> Lo
     Raises:
         InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
     """
-    return load_text(_text(path), path, locked=locked)
+    return load_text(_text(path), path, locked=locked, without_images=without_images)
 
 
-def load_text(text: str, path: Path, *, locked: bool = True) -> Loaded:
+def load_text(text: str, path: Path, *, locked: bool = True, without_images: bool = False) -> Loaded:
     """Check the text of a federation's file, which need not be written yet; ``path`` is named in what is found.
+
+    For ``locked`` and ``without_images`` see :func:`load`.
 
     Raises:
         InvalidFederation: with every problem of the text.
