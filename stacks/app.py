@@ -9,7 +9,7 @@ from aws_cdk import Acknowledgment, App, Validations
 from infra.federation.derive import Node, nodes
 from infra.federation.digest import digest
 from infra.federation.model import Federation
-from stacks import limits
+from stacks import limits, node_image
 from stacks.acknowledged import MEANT
 from stacks.base import FederateStack
 from stacks.hub_link import HubLink
@@ -65,6 +65,9 @@ def build(federation: Federation, *, outdir: Path) -> tuple[App, DeploymentPlan]
             storage=storage,
         )
     )
+    image = node_image.build(app, federation=federation, home=hub, sites=tuple(sites))
+    if image is not None:
+        stacks.append(image)
     return app, DeploymentPlan(
         federation=federation.name, digest=digest(federation), stacks=tuple(stack.plan for stack in stacks)
     )

@@ -19,7 +19,12 @@ PLAN_FILE = "federate-plan.json"
 #: The parameter of a node's stack that names its machine image; deployment leaves it as it is.
 IMAGE_PARAMETER = "ImageId"
 
-Phase = Literal["hub", "sites", "links"]
+#: The stack that makes machine images, and has a phase of its own: no deployment of the federation touches it.
+NODE_IMAGE = "NodeImage"
+#: Its output with the bucket that holds what images are made from.
+SOURCE_BUCKET_OUTPUT = "BucketName"
+
+Phase = Literal["hub", "sites", "links", "image"]
 
 
 class UnreadablePlan(FederateError):
@@ -62,7 +67,8 @@ class StackPlan:
     Args:
         id: the construct id, which is the stack's name on the command line: ``SiteNode-hospital-a``.
         name: CloudFormation's name: ``eicu-SiteNode-hospital-a``.
-        phase: ``hub``, then ``sites``, then ``links``; within a phase and a node, stacks go in the plan's order.
+        phase: ``hub``, then ``sites``, then ``links``; ``image`` is apart from them. Within a phase and a node, stacks
+            go in the plan's order.
         node: id of the node in whose account the stack is.
         account: 12 digits.
         region: for example ``us-east-1``.
@@ -131,6 +137,11 @@ class DeploymentPlan:
             raise UnreadablePlan(f"{path}: there is no deployment plan here.", remedy=remedy) from None
         except (ValueError, KeyError, TypeError) as error:
             raise UnreadablePlan(f"{path}: this is not a deployment plan ({error!r}).", remedy=remedy) from None
+
+
+def pipeline_output(architecture: str, kind: str) -> str:
+    """Return the output of the image stack with the ARN of the pipeline that makes this kind of image."""
+    return f"PipelineArn{architecture.replace('_', '').capitalize()}{kind.capitalize()}"
 
 
 def _stack_to_json(stack: StackPlan) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import FederateError
+from infra.federation.images import lock_file
 from infra.federation.model import Federation
 from stacks.plan import PLAN_FILE, DeploymentPlan, StackPlan
 
@@ -104,13 +105,14 @@ def _is_current(folder: Path, inputs: str) -> bool:
 
 
 def _inputs(file: Path) -> str:
-    """Return one digest of all that decides the templates: file, sources, packages, Python, CDK's switches."""
+    """Return one digest of all that decides the templates: file, lock, sources, packages, Python, CDK's switches."""
     total = hashlib.sha256()
     for name in _PACKAGES:
         total.update(f"{name}={version(name)}\n".encode())
     switches = {name: value for name, value in sorted(os.environ.items()) if name.startswith("CDK_")}
     total.update(f"{sys.version}\n{json.dumps(switches)}\n{file.absolute()}\n".encode())
-    for path in (file, *_files()):
+    lock = lock_file(file)
+    for path in (file, *((lock,) if lock.exists() else ()), *_files()):
         total.update(f"{path}\n{_digest(path)}\n".encode())
     return total.hexdigest()
 

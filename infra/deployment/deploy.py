@@ -10,7 +10,7 @@ from infra.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk, CdkRun
 from infra.deployment.condition import Condition, StackFailed, Stacks, judge, what_is_left
-from infra.deployment.groups import PHASES, Group, groups, linked_site
+from infra.deployment.groups import EVERY_PHASE, Group, groups, linked_site
 from infra.deployment.parameters import resolve
 from infra.deployment.side_by_side import Stop, side_by_side, wait_until
 from infra.errors import FederateError
@@ -69,7 +69,7 @@ class Deployment:
             KeyboardInterrupt: Ctrl-C, once everything of ours has ended.
         """
         failures: list[FederateError] = []
-        for phase in PHASES:
+        for phase in EVERY_PHASE:
             ready = [group for group in groups(chosen, phase) if self._without(group, failures)]
             failures += side_by_side(
                 [self._without(group, failures) or group for group in ready], self._deploy, on_interrupt=self._interrupt

@@ -11,6 +11,8 @@ from stacks.plan import DeploymentPlan, FromOutput, Phase, StackPlan
 
 #: The order of deployment; teardown goes the other way.
 PHASES: tuple[Phase, ...] = ("hub", "sites", "links")
+#: With the one that is never deployed together with the others.
+EVERY_PHASE: tuple[Phase, ...] = (*PHASES, "image")
 
 
 class UnknownNode(FederateError):
@@ -67,7 +69,7 @@ def linked_site(plan: DeploymentPlan, stack: StackPlan) -> str | None:
 
 
 def chosen(plan: DeploymentPlan, only: Sequence[str]) -> tuple[StackPlan, ...]:
-    """Return the stacks that belong to the named nodes, or all if none is named.
+    """Return the stacks that belong to the named nodes, or all if none is named; never the one that makes images.
 
     A link is on the hub's side, but belongs to its site: it comes and goes with it.
 
@@ -80,9 +82,10 @@ def chosen(plan: DeploymentPlan, only: Sequence[str]) -> tuple[StackPlan, ...]:
             raise UnknownNode(
                 f"--only {name}: the federation has no such node.", remedy=f"There are {', '.join(known)}."
             )
+    stacks = tuple(stack for stack in plan.stacks if stack.phase in PHASES)
     if not only:
-        return plan.stacks
-    return tuple(stack for stack in plan.stacks if (linked_site(plan, stack) or stack.node) in only)
+        return stacks
+    return tuple(stack for stack in stacks if (linked_site(plan, stack) or stack.node) in only)
 
 
 def sites(plan: DeploymentPlan) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from infra.deployment.side_by_side import Stop, wait_until
 from infra.errors import FederateError
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
-from stacks.plan import IMAGE_PARAMETER, DeploymentPlan, StackPlan
+from stacks.plan import IMAGE_PARAMETER, NODE_IMAGE, DeploymentPlan, StackPlan
 
 #: The output of a node's stack that names its instance.
 INSTANCE_OUTPUT = "InstanceId"
@@ -30,6 +30,12 @@ class NoImage(FederateError):
     """A node is to be made, and no machine image is pinned for it."""
 
     exit_code = 4
+
+
+class NoPipeline(FederateError):
+    """The federation's file does not ask for an image pipeline."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,21 @@ def outdated(federation: Federation, stacks: Sequence[StackPlan], accounts: Acco
         for node, image in deployed.items()
         if image is not None and (wanted := pinned[node]) is not None and wanted != image
     )
+
+
+def pipeline_stack(plan: DeploymentPlan) -> StackPlan:
+    """Return the stack that makes machine images.
+
+    Raises:
+        NoPipeline: there is none in the plan.
+    """
+    found = [stack for stack in plan.stacks if stack.id == NODE_IMAGE]
+    if not found:
+        raise NoPipeline(
+            f"The federation {plan.federation} has no image pipeline.",
+            remedy="Write image_pipeline: true into its file; docs/machine-image.md says what it makes and costs.",
+        )
+    return found[0]
 
 
 def refuse_unless_deployed(plan: DeploymentPlan, stacks: Sequence[StackPlan], accounts: Accounts) -> None:

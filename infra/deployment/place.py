@@ -24,6 +24,7 @@ from infra.deployment.instances import (
     Outdated,
     is_of_node,
     outdated,
+    pipeline_stack,
     refuse_unless_deployed,
     refuse_without_image,
 )
@@ -185,6 +186,38 @@ class Place:
                 forget_states(remotes(self.federation, self.accounts, [stack.node for stack in stacks]))
                 Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
             return assembly
+
+    def deploy_pipeline(self) -> StackPlan:
+        """Deploy the stack that makes machine images; nothing else of the federation is touched.
+
+        Raises:
+            NoPipeline: the federation asks for none.
+            NotDeployed: why not.
+            Interrupted: Ctrl-C; with what is where.
+        """
+        with alone(self.home, self.federation.name, "image deploy"):
+            assembly = self.prepare()
+            stack = pipeline_stack(assembly.plan)
+            cdk = self._cdk(assembly)
+            with self._interruptible([stack]), self._board("Deploying the image pipeline of", [stack]) as board:
+                Deployment(assembly.plan, self.accounts, cdk, board).run([stack])
+            return stack
+
+    def destroy_pipeline(self) -> StackPlan:
+        """Delete the stack that makes machine images; images that it has made stay.
+
+        Raises:
+            NoPipeline: the federation asks for none.
+            NotDestroyed: why not.
+            Interrupted: Ctrl-C; with what is where.
+        """
+        with alone(self.home, self.federation.name, "image destroy"):
+            assembly = self.prepare()
+            stack = pipeline_stack(assembly.plan)
+            cdk = self._cdk(assembly)
+            with self._interruptible([stack]), self._board("Deleting the image pipeline of", [stack]) as board:
+                Teardown(assembly.plan, self.accounts, cdk, board).run([stack])
+            return stack
 
     def outdated(self, stacks: Sequence[StackPlan]) -> tuple[Outdated, ...]:
         """Return the deployed nodes that were made from another image than the one that is pinned for them now."""

@@ -13,7 +13,7 @@ from infra.accounts import Accounts, NoAnswer, explained
 from infra.deployment.board import Board
 from infra.deployment.cdk import Cdk
 from infra.deployment.condition import Condition, StackFailed, Stacks
-from infra.deployment.groups import PHASES, Group, groups, linked_site
+from infra.deployment.groups import EVERY_PHASE, PHASES, Group, groups, linked_site
 from infra.deployment.instances import Instances, is_of_node
 from infra.deployment.side_by_side import Stop, side_by_side, wait_until
 from infra.deployment.storage import empty_buckets
@@ -56,7 +56,8 @@ def refuse_wrong_order(plan: DeploymentPlan, chosen: Sequence[StackPlan], accoun
         return
     stacks = Stacks(accounts)
     # Of a site that its own admin operates, the link on the hub's side is what there is to see.
-    staying = [stack for stack in plan.stacks if stack not in chosen and stack.is_operated_here]
+    others = [stack for stack in plan.stacks if stack not in chosen and stack.phase in PHASES]
+    staying = [stack for stack in others if stack.is_operated_here]
     sites = {linked_site(plan, stack) or stack.node for stack in staying if stacks.describe(stack) is not None}
     if sites:
         names = ", ".join(sorted(sites))
@@ -97,7 +98,7 @@ class Teardown:
             KeyboardInterrupt: Ctrl-C, once everything of ours has ended.
         """
         failures: list[FederateError] = []
-        for phase in reversed(PHASES):
+        for phase in reversed(EVERY_PHASE):
             held = self._held(failures)
             todo = [group for group in groups(chosen, phase) if group.node not in held]
             failures += side_by_side(todo, self._destroy, on_interrupt=self._interrupt)

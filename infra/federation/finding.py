@@ -19,6 +19,7 @@ class Finding:
         remedy: the next step, as a sentence.
         concerns: further values that it rests on: if one of them is not valid itself, the finding means nothing.
         line: the line, where it is about no value: a comment, or text that cannot be read.
+        is_about_missing_image: whether it is that a node has no machine image, which is no fault before one is pinned.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Finding:
     severity: Severity = Severity.ERROR
     concerns: tuple[Path, ...] = ()
     line: int | None = None
+    is_about_missing_image: bool = False
 
     def rests_on(self, paths: set[Path]) -> bool:
         """Tell whether the finding is about one of these values, or about a part of one."""

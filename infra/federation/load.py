@@ -9,6 +9,7 @@ from infra.errors import InvalidFederation, Problem, Severity
 from infra.federation import messages, registry, repair, source
 from infra.federation.checks import check
 from infra.federation.finding import Finding
+from infra.federation.images import Lock, lock_file, read_lock, with_locked
 from infra.federation.model import Federation
 from infra.federation.secrets import secrets
 from infra.federation.source import Document
@@ -33,23 +34,33 @@ def load_federation(path: Path) -> Federation:
     return load(path).federation
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, *, locked: bool = True, without_images: bool = False) -> Loaded:
     """Read and check a federation, and keep the warnings and notices.
+
+    Args:
+        path: its file; the lock file of its images lies beside it.
+        locked: give nodes without an image the locked one.
+        without_images: do not mind that nodes have none: they are about to be pinned.
 
     Raises:
         InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
     """
-    return load_text(_text(path), path)
+    return load_text(_text(path), path, locked=locked, without_images=without_images)
 
 
-def load_text(text: str, path: Path) -> Loaded:
+def load_text(text: str, path: Path, *, locked: bool = True, without_images: bool = False) -> Loaded:
     """Check the text of a federation's file, which need not be written yet; ``path`` is named in what is found.
+
+    For ``locked`` and ``without_images`` see :func:`load`.
 
     Raises:
         InvalidFederation: with every problem of the text.
     """
+    lock = read_lock(lock_file(path)) if locked else Lock()
     document = source.read(text)
-    federation, findings = _examine(document, text)
+    federation, findings = _examine(document, text, lock)
+    if without_images:
+        findings = [finding for finding in findings if not finding.is_about_missing_image]
     findings.sort(key=lambda finding: finding.line or document.line(finding.path))
     problems = [finding.problem(document, str(path)) for finding in findings]
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
@@ -83,7 +94,7 @@ def _unreadable(where: Path | str, found: str, remedy: str) -> InvalidFederation
     return InvalidFederation([Problem(str(where), found, remedy=remedy)])
 
 
-def _examine(document: Document, text: str) -> tuple[Federation | None, list[Finding]]:
+def _examine(document: Document, text: str, lock: Lock) -> tuple[Federation | None, list[Finding]]:
     faults = [Finding(fault.path, fault.found, fault.allowed, line=fault.line) for fault in document.faults]
     if not isinstance(document.data, dict):
         if not faults:
@@ -93,6 +104,8 @@ def _examine(document: Document, text: str) -> tuple[Federation | None, list[Fin
     leaks = secrets(document, text)
     hidden = {leak.path for leak in leaks if leak.path}
     federation, errors, replaced = repair.validate(document.data)
+    if federation is not None:
+        federation = with_locked(federation, lock)
     wrong = [messages.finding(error, document) for error in errors]
     fitting = [] if federation is None else check(federation, registry.installed())
     return federation, [

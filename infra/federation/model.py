@@ -5,6 +5,7 @@ Values are checked here for their own form; how they fit together is checked in 
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -310,6 +311,21 @@ class Tracking(Model):
     )
 
 
+class ImagePipeline(Model):
+    """An EC2 Image Builder pipeline in the aggregator's account, for every kind of image that the nodes need."""
+
+    cidr: Cidr = Field(
+        default=IPv4Network("10.255.0.0/24"),
+        description="Range of the VPC in which images are built; it is connected to no other, and may overlap them.",
+    )
+
+
+def _image_pipeline(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
 class Federation(Model):
     """A whole federation, as ``federation.yaml`` describes it."""
 
@@ -332,8 +348,16 @@ class Federation(Model):
     tracking: Tracking = Field(default=Tracking(), description="Where metrics go besides the report.")
     images: dict[Region, ImageId] = Field(
         default_factory=dict,
-        description="The pinned machine image of each Region, for nodes that name none.",
+        description="The pinned machine image of each Region, for nodes that name none; it goes before the one of "
+        "images.lock.json.",
         examples=[{"us-east-1": "ami-0123456789abcdef0"}],
+    )
+    image_pipeline: Annotated[
+        ImagePipeline | None, BeforeValidator(_image_pipeline, json_schema_input_type=bool | ImagePipeline | None)
+    ] = Field(
+        default=None,
+        description="Make machine images with EC2 Image Builder (true, or a section); nodes get those of "
+        "images.lock.json.",
     )
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=40)] = Field(
         default_factory=dict, description="Tags put on every resource.", examples=[{"cost-centre": "4711"}]

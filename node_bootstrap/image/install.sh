@@ -56,9 +56,13 @@ fi
 "$target/venv/bin/python" - <<'PYTHON' > "$target/image.json"
 import importlib.metadata as installed
 import json
+import os
 import platform
 
 packages = ("federate", "fedml", "torch", "boto3")
-print(json.dumps({"python": platform.python_version(), **{name: installed.version(name) for name in packages}}))
+marker = {"python": platform.python_version(), **{name: installed.version(name) for name in packages}}
+if source := os.environ.get("FEDERATE_SOURCE_DIGEST"):
+    marker["source"] = source
+print(json.dumps(marker))
 PYTHON
 echo "Installed: $(cat "$target/image.json")"

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "infra.nodes": (*_BELOW, "infra.identity"),
     "infra.preflight": (*_BELOW, "infra.nodes", "infra.deployment"),
     "infra.cost": (*_BELOW,),
+    "infra.images": _BELOW,
     "infra.local": _BELOW,
     "infra.deployment": (*_BELOW, "infra.nodes", "infra.identity"),
     "infra.handover": (*_BELOW, "infra.nodes", "infra.identity", "infra.deployment"),

@@ -142,4 +142,6 @@ def _of_other_kinds(ec2: Any, mark: Mark) -> Iterator[Found]:
         for tag in page["Tags"]:
             is_ours = tag["Key"] == "federate:federation" and tag["Value"] == mark.federation
             if is_ours and tag["ResourceType"] not in known:
-                yield Found(tag["ResourceType"], tag["ResourceId"], {tag["Key"]: tag["Value"]})
+                own = [{"Name": "resource-id", "Values": [tag["ResourceId"]]}]
+                tags = tags_of(ec2.describe_tags(Filters=own)["Tags"])
+                yield Found(tag["ResourceType"], tag["ResourceId"], tags)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.plan import DeploymentPlan
+from stacks.plan import NODE_IMAGE, DeploymentPlan
 
 _FEDERATION = "federate:federation"
 _STACK = "aws:cloudformation:stack-name"
@@ -33,20 +33,28 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the resources of one federation look like."""
+    """What the resources of one federation look like.
+
+    Args:
+        federation: its name.
+        retained: stack and logical id of what is declared to outlive its stack.
+        pipeline: the stack that makes images; it stays when the federation goes, and federate image destroy deletes it.
+    """
 
     federation: str
     retained: frozenset[tuple[str, str]]
+    pipeline: str | None = None
 
     @classmethod
     def of(cls, plan: DeploymentPlan) -> Mark:
         """Return the mark of a plan's federation."""
         kept = frozenset((stack.name, logical_id) for stack in plan.stacks for logical_id in stack.retained)
-        return cls(plan.federation, kept)
+        pipeline = next((stack.name for stack in plan.stacks if stack.id == NODE_IMAGE), None)
+        return cls(plan.federation, kept, pipeline)
 
     def is_stack(self, name: str) -> bool:
         """Say whether a stack is the federation's, in the plan or not. Names of federations have no capitals."""
-        return re.match(rf"{re.escape(self.federation)}-(Hub|Site)[A-Z]", name) is not None
+        return re.match(rf"{re.escape(self.federation)}-((Hub|Site)[A-Z]|{NODE_IMAGE}\b)", name) is not None
 
     def is_bucket(self, name: str) -> bool:
         """Say whether a bucket has a name that CloudFormation makes for one of the federation's storage stacks."""
@@ -61,7 +69,13 @@ class Mark:
         return tags.get(_FEDERATION, self.federation) != self.federation
 
     def is_retained(self, found: Found) -> bool:
-        """Say whether the federation declares that the resource outlives its stack."""
+        """Say whether the federation declares that the resource outlives its stack, or makes images with it."""
+        if self.pipeline and self.pipeline in (
+            found.tags.get(_STACK),
+            found.id,
+            found.id.partition("-BuildProfile")[0],
+        ):
+            return True
         return (found.tags.get(_STACK, ""), found.tags.get(_LOGICAL_ID, "")) in self.retained
 
 

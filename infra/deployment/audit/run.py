@@ -15,7 +15,7 @@ from infra.accounts import Accounts
 from infra.deployment.audit import ec2, services
 from infra.deployment.audit.mark import Found, Mark
 from infra.errors import FederateError
-from stacks.plan import DeploymentPlan, StackPlan
+from stacks.plan import NODE_IMAGE, DeploymentPlan, StackPlan
 
 Lister = Callable[[Any, Mark], Iterator[Found]]
 _REGIONAL: tuple[tuple[str, Lister], ...] = (
@@ -158,7 +158,11 @@ def _ask(
 
 
 def fully_chosen(plan: DeploymentPlan, stacks: Iterable[StackPlan]) -> tuple[StackPlan, ...]:
-    """Return those of some stacks whose account has no other stack of the plan: it can be empty when they are gone."""
+    """Return those of some stacks whose account has no other stack of the plan: it can be empty when they are gone.
+
+    The stack that makes images is no part of a deployment, and known to the audit by itself.
+    """
     some = tuple(stacks)
-    kept: Mapping[str, bool] = {stack.account: True for stack in plan.stacks if stack not in some}
+    others = (stack for stack in plan.stacks if stack not in some and stack.id != NODE_IMAGE)
+    kept: Mapping[str, bool] = {stack.account: True for stack in others}
     return tuple(stack for stack in some if stack.account not in kept)

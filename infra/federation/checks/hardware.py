@@ -7,6 +7,7 @@ from infra.federation import catalog
 from infra.federation.catalog import InstanceType
 from infra.federation.checks.blocks import Block, blocks
 from infra.federation.finding import Finding
+from infra.federation.images import slot_of
 from infra.federation.model import Federation
 from infra.federation.words import did_you_mean, listed
 
@@ -18,7 +19,7 @@ def check(federation: Federation) -> list[Finding]:
     for block in all_blocks:
         known = catalog.instance_types().get(block.spec.instance_type)
         findings += [_unknown_type(block)] if known is None else _gpus(block, known)
-    return [*findings, *_images(all_blocks)]
+    return [*findings, *_images(federation, all_blocks), *_architectures(federation, all_blocks)]
 
 
 def _unknown_type(block: Block) -> Finding:
@@ -74,8 +75,11 @@ def _gpus(block: Block, type_: InstanceType) -> list[Finding]:
     return []
 
 
-def _images(all_blocks: tuple[Block, ...]) -> list[Finding]:
-    """Find the Regions that have nodes and no image; one finding each, at the first such node."""
+def _images(federation: Federation, all_blocks: tuple[Block, ...]) -> list[Finding]:
+    """Find the Regions that have nodes and no image; one finding each, at the first such node.
+
+    Where a pipeline makes the images, none is there at first: deployment is what wants one.
+    """
     lacking: dict[str, list[Block]] = {}
     for block in all_blocks:
         if not block.node.image:
@@ -84,15 +88,42 @@ def _images(all_blocks: tuple[Block, ...]) -> list[Finding]:
         Finding(
             lacking[region][0].path,
             f"there is no machine image for {listed(block.node.id for block in lacking[region])} in {region}.",
-            "Every node needs a pinned machine image.",
-            f"Add one under images, as {region}: ami-…, or as image: at the node."
+            f"Every node needs a pinned machine image, here of {_needed(federation, lacking[region])}.",
+            f"Pin one: federate image lock; or add one under images, as {region}: ami-…, or as image: at the node."
             if region in catalog.regions()
             else did_you_mean(region, catalog.regions()),
+            Severity.WARNING if federation.image_pipeline else Severity.ERROR,
             concerns=(
                 ("region",),
                 ("images", region),
                 *(block.at(key) for block in lacking[region] for key in ("region", "image")),
             ),
+            is_about_missing_image=True,
         )
         for region in lacking
     ]
+
+
+def _needed(federation: Federation, lacking: list[Block]) -> str:
+    found = (slot_of(federation, block.spec) for block in lacking)
+    return listed(sorted({slot.name for slot in found if slot})) or "its architecture"
+
+
+def _architectures(federation: Federation, all_blocks: tuple[Block, ...]) -> list[Finding]:
+    """Find the images under ``images`` that nodes of different architectures would boot from."""
+    findings = []
+    for region, image in federation.images.items():
+        using = [block for block in all_blocks if block.node.region == region and not block.spec.image]
+        found = {slot.architecture: block for block in using if (slot := slot_of(federation, block.spec))}
+        if len(found) > 1:
+            whose = " and ".join(f"{block.node.id} ({name})" for name, block in sorted(found.items()))
+            findings.append(
+                Finding(
+                    ("images", region),
+                    f"{image} would serve {whose}.",
+                    "An image is of one architecture.",
+                    "Give the nodes of one of them an image: of their own, or pin both: federate image lock.",
+                    concerns=tuple(block.at("instance_type") for block in found.values()),
+                )
+            )
+    return findings

@@ -198,7 +198,7 @@ def test_an_unknown_instance_type_is_met_with_the_nearest(problems, data):
     ],
 )
 def test_common_instance_types_are_known(problems, data, type_):
-    data["aggregator"]["instance_type"] = type_
+    data["aggregator"] |= {"instance_type": type_, "image": "ami-0123456789abcdef0"}  # one of its own architecture
     assert problems(data) == {}
 
 

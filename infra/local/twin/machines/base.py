@@ -1,6 +1,7 @@
 """The base: the one root that every node's own lies over, built once and kept by its content.
 
-It is a Debian root in which the machine image's own install script has run, offline, as it runs on an instance of AWS.
+It is a Debian root in which the machine image's own build component was executed, offline: the one that EC2 Image
+Builder executes on an instance of AWS.
 It holds no host key, no machine id and nothing of any federation.
 """
 
@@ -16,18 +17,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.twin.machines import cgroups, debian, nspawn, tools, wheels
+from infra.local.twin.machines import debian, offline, tools, wheels
+from infra.local.twin.machines.components import Component
+from node_bootstrap.image import documents, source
 
 #: Says what is being done, a line a step.
 Progress = Callable[[str], None]
 
 _CHECKOUT = Path(__file__).parents[4]
-#: What the install script reads of a checkout, and all that the root gets to see of it. The application is not part of
-#: it: that travels as a release.
-_READ = ("constraints.txt", "node_bootstrap", "pyproject.toml")
-_LEFT_OUT = ("__pycache__", "*.pyc")
+#: All that the root gets to see of a checkout.
+_READ = source.INSTALLED
+#: The archive of it, as the build component names it.
+_SOURCE = "s3://base/source.tar"
 #: Another number where this module builds otherwise from the same files.
-_RECIPE = 1
+_RECIPE = 2
 _KEPT_BASES = 2
 
 
@@ -68,7 +71,7 @@ def ensure(cache: Path, progress: Progress, checkout: Path = _CHECKOUT) -> Path:
 def key(checkout: Path = _CHECKOUT) -> str:
     """Return the name of a checkout's base: a digest of everything that it is made from."""
     digest = hashlib.sha256(repr(_recipe()).encode())
-    for path in _sources(checkout):
+    for path in source.files(_READ, checkout):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(checkout)}\0{len(content)}\0{path.stat().st_mode & 0o111}\0".encode())
         digest.update(content)
@@ -86,13 +89,6 @@ def _recipe() -> tuple[object, ...]:
     return (_RECIPE, debian.SUITE, debian.PACKAGES, debian.MASKED, sorted(debian.FILES.items()), platform.machine())
 
 
-def _sources(checkout: Path) -> Iterator[Path]:
-    for name in _READ:
-        path = checkout / name
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
-
-
 def _build(root: Path, folder: Path, checkout: Path, progress: Progress) -> None:
     part = root.with_suffix(".part")
     for left in folder.glob("*.part"):
@@ -104,8 +100,8 @@ def _build(root: Path, folder: Path, checkout: Path, progress: Progress) -> None
         found = wheels.fetch(checkout, folder / "wheels.part", debian.PYTHON)
     if foreign := wheels.foreign(found):
         progress(f"pip brought {len(foreign)} packages for graphics cards along; a CPU build of torch would do here")
-    with _told(progress, "the machine image's install script"):
-        _install(part, folder / "wheels.part", checkout)
+    with _told(progress, "the machine image's build component"):
+        _install(part, folder / "wheels.part", checkout, progress)
     debian.adapt(part)
     debian.clean(part)
     shutil.rmtree(folder / "wheels.part")
@@ -127,37 +123,14 @@ def _plain_root(folder: Path) -> Path:
     return plain
 
 
-def _install(root: Path, packages: Path, checkout: Path) -> None:
-    """Run install.sh in the root, which has no network and sees of this machine only packages and sources."""
-    sources = root / "usr/src/federate"
-    for name in _READ:
-        if (checkout / name).is_dir():
-            shutil.copytree(checkout / name, sources / name, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-        else:
-            sources.mkdir(parents=True, exist_ok=True)
-            shutil.copy(checkout / name, sources / name)
-    command = [
-        *("systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit", "--private-network", "--pipe"),
-        *("--resolv-conf=off", "--timezone=off"),
-        f"--directory={root}",
-        f"--bind-ro={packages}:/mnt",
-        "--setenv=PIP_NO_INDEX=1",
-        "--setenv=PIP_FIND_LINKS=/mnt",
-        "--setenv=PIP_NO_CACHE_DIR=1",
-        "/usr/src/federate/node_bootstrap/image/install.sh",
-    ]
-    # systemd-nspawn leaves folders in /run and in the group that it is started in, so it gets its own of both.
-    own_run = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
-    group = cgroups.make(f"base-{os.getpid()}", "build")
-    try:
-        tools.run(
-            nspawn.in_groups(group.procs, [*own_run, *command]),
-            doing="run the machine image's install script",
-            timeout_seconds=1800,
-        )
-    finally:
-        group.remove()
-    shutil.rmtree(sources)
+def _install(root: Path, packages: Path, checkout: Path, progress: Progress) -> None:
+    """Execute the machine image's build component in the root, which has no network and sees packages and sources."""
+    archive = source.archive(source.INSTALLED, checkout)
+    environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt", "PIP_NO_CACHE_DIR": "1"}
+    machine = offline.Root(root, shown={"/mnt": packages}, environment=environment)
+    component = Component.read(documents.document("build"))
+    values = {"SourceUri": _SOURCE, "SourceDigest": archive.digest}
+    component.run("build", machine, values=values, objects={_SOURCE: archive.content}, progress=progress)
 
 
 def _prune(folder: Path, newest: Path) -> None:
