@@ -16,6 +16,8 @@ import pytest
 #: Set by ``make failures``: the page is written anew instead of being compared.
 WRITE = "FAILURES"
 PAGE = Path(__file__).parents[2] / "docs" / "failures.md"
+#: Where rows are kept until all are there, so that the tests may be run in parts.
+ROWS = Path("build") / "failures" / "rows"
 _KEY = "failure"
 
 #: Heading to the ids below it: the order of the page. Each id is of one test, which bears it as its marker.
@@ -78,6 +80,8 @@ _VARIES = (
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:…"),
     (re.compile(r"-[0-9A-Fa-f]{12}\b"), "-…"),
     (re.compile(r"process \d+"), "process …"),
+    (re.compile(r"at line \d+"), "at line …"),
+    (re.compile(r"again in [\d.]+ s"), "again in … s"),
     (re.compile(r"\b[0-9a-f]{12}\b(?=[,. ])"), "…"),
 )
 
@@ -140,13 +144,24 @@ def teller(item: pytest.Item, folder: Path) -> Tell:
         assert marker is not None
         row = Row(marker.args[0], injected, where, constant(message, folder), code, after)
         item.user_properties.append((_KEY, asdict(row)))
-        if os.environ.get(WRITE) != "write":
+        if os.environ.get(WRITE) == "write":
+            _keep(row, item.config.rootpath / ROWS)
+        else:
             number = IDS.index(row.id) + 1
             assert row.line(number) in PAGE.read_text("utf-8").splitlines(), (
                 f"docs/failures.md says something else of {row.id}; make failures writes it anew:\n{row.line(number)}"
             )
 
     return tell
+
+
+def _keep(row: Row, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{row.id}.json").write_text(json.dumps(asdict(row), ensure_ascii=False), "utf-8")
+
+
+def _kept(folder: Path) -> dict[str, Row]:
+    return {path.stem: Row(**json.loads(path.read_text("utf-8"))) for path in folder.glob("*.json")}
 
 
 def constant(message: str, folder: Path) -> str:
@@ -162,6 +177,8 @@ def finish(reporter: pytest.TerminalReporter, root: Path) -> None:
     found = {row.id: row for row in _rows(reporter)}
     if not found:
         return
+    if os.environ.get(WRITE) == "write":
+        found = {**_kept(root / ROWS), **found}
     rows = [(number, found[id_]) for number, id_ in enumerate(IDS, 1) if id_ in found]
     folder = root / "build" / "failures"
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,9 +187,9 @@ def finish(reporter: pytest.TerminalReporter, root: Path) -> None:
     (folder / "index.html").write_text(_html(rows), "utf-8")
     reporter.section("failures")
     for number, row in rows:
-        reporter.write_line(f"{number:>2}  {row.id:<24} exit {row.code:<4} {row.injected}")
-    if os.environ.get(WRITE) == "write" and len(found) == len(IDS):
-        PAGE.write_text(page(dict(found)), "utf-8")
+        reporter.write_line(f"{number:>2}  exit {row.code:<3}  {row.injected}")
+    if os.environ.get(WRITE) == "write" and set(found) >= set(IDS):
+        PAGE.write_text(page(found), "utf-8")
         reporter.write_line(f"written: {PAGE}, {folder / 'index.html'}")
     else:
         reporter.write_line(f"{len(found)} of {len(IDS)}; written: {folder / 'index.html'}")
