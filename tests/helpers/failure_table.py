@@ -82,7 +82,7 @@ _VARIES = (
     (re.compile(r"process \d+"), "process …"),
     (re.compile(r"at line \d+"), "at line …"),
     (re.compile(r"again in [\d.]+ s"), "again in … s"),
-    (re.compile(r"\b[0-9a-f]{12}\b(?=[,. ])"), "…"),
+    (re.compile(r"release [0-9a-f]{12}\b"), "release …"),
 )
 
 
