@@ -253,12 +253,12 @@ def test_a_full_disk_of_a_node_is_heard_of_in_its_log(hub: FailureDesk, tell: Te
         agent.communicate(timeout=20)
         disk.close()
     line = next(line for line in said.out.splitlines() if "No space left on device" in line)
-    assert "tried again in" in line
-    words = line[line.index("ERROR") :].replace(str(tmp_path), "").replace("/state", "/var/lib/federate/state")
+    found, _, todo = line[line.index("ERROR") :].partition(": free ")
+    assert todo.startswith("space on the node's disk, or enlarge its volume; tried again in ")
     tell(
         injected="the node's state volume is full",
         where="`federate logs aggregator`",
-        message=f"{words}\n  Free space there (federate ssh aggregator), or enlarge the volume: the node tries again.",
+        message=f"{found}\n  free {todo}".replace(str(tmp_path), ""),
         code=said.code,
         after="not needed: the node goes on by itself",
     )

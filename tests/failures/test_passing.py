@@ -59,9 +59,10 @@ def test_what_passes_by_itself_is_tried_again_and_not_noticed(
     tell(
         injected=injected,
         where="`cloudformation:DescribeStacks`",
-        message="Deployed.\n  Nothing: it is tried again, with growing pauses.",
+        message=said.out,
         code=said.code,
         after="not needed",
+        todo="nothing: it was tried again, with growing pauses",
     )
 
 
@@ -178,9 +179,10 @@ def test_a_stack_that_was_left_before_it_began_is_made_anew(deployed: FailureDes
     tell(
         injected="an earlier attempt ended before CloudFormation began",
         where="SiteNode is `REVIEW_IN_PROGRESS`",
-        message=f"{words}\n  Nothing: that is the repair.",
+        message=words,
         code=said.code,
         after="not needed",
+        todo="nothing: that is the repair",
     )
 
 

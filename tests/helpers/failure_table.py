@@ -90,7 +90,8 @@ _VARIES = (
 class Row:
     """One failure: what was done, where it came from, what the user saw, the exit code, and what came of it after.
 
-    ``message`` is all that the user saw, without what differs from run to run.
+    ``message`` is all that the user saw, without what differs from run to run; ``todo`` is for where nothing has to be
+    done, which no message says.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Row:
     message: str
     code: int
     after: str
+    todo: str = ""
 
     @property
     def sees(self) -> str:
@@ -110,6 +112,8 @@ class Row:
     @property
     def remedy(self) -> str:
         """The lines that say what to do: those after the first, up to what is left unfinished."""
+        if self.todo:
+            return self.todo
         steps = []
         for line in self.message.splitlines()[1:]:
             if not line.startswith("  "):
@@ -127,7 +131,7 @@ class Row:
 class Tell(Protocol):
     """Adds a failure to the table."""
 
-    def __call__(self, *, injected: str, where: str, message: str, code: int, after: str) -> None:
+    def __call__(self, *, injected: str, where: str, message: str, code: int, after: str, todo: str = "") -> None:
         """Tell what was injected, which call or thing failed, what the user saw, the exit code, and what came after."""
 
 
@@ -139,10 +143,10 @@ def teller(item: pytest.Item, folder: Path) -> Tell:
         folder: the desk's, which differs from run to run.
     """
 
-    def tell(*, injected: str, where: str, message: str, code: int, after: str) -> None:
+    def tell(*, injected: str, where: str, message: str, code: int, after: str, todo: str = "") -> None:
         marker = item.get_closest_marker("failure")
         assert marker is not None
-        row = Row(marker.args[0], injected, where, constant(message, folder), code, after)
+        row = Row(marker.args[0], injected, where, constant(message, folder), code, after, todo)
         item.user_properties.append((_KEY, asdict(row)))
         if os.environ.get(WRITE) == "write":
             _keep(row, item.config.rootpath / ROWS)
