@@ -10,7 +10,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
 	reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
-	bench-twin fault faults fuzz constraints clean
+	bench-twin fault faults failures fuzz constraints clean
 
 PYTHON ?= python3
 CDK_VERSION := 2.1148.1
@@ -137,6 +137,10 @@ bench-twin: ## Measure the twin: network up, machines to ready, links as asked
 
 faults: $(READY) ## Kill, cut, freeze and fill things; a table of fault, outcome and time at the end, also in build/faults
 	FAULTS=full $(BIN)/python -m pytest -q tests/faults $(ARGS)
+
+failures: $(READY) ## Bring about every failure of docs/failures.md, and write that page and build/failures/index.html anew
+	rm -rf build/failures
+	FAILURES=write $(BIN)/python -m pytest -q tests/failures $(ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(READY) ## Fuzz what reads the network, half the time each with hypothesis and atheris (FUZZ_SECONDS=60)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnection
 
@@ -83,7 +84,9 @@ def with_cause(message: str, cause: str) -> str:
 _AGAIN = "The same command goes on where it ended."
 
 
-def explain(error: BotoCoreError | ClientError, where: str = "", *, profile: str = "", region: str = "") -> AwsRefused:
+def explain(
+    error: BotoCoreError | ClientError | Boto3Error, where: str = "", *, profile: str = "", region: str = ""
+) -> AwsRefused:
     """Return what an error of AWS's libraries means to the user.
 
     Args:
@@ -101,15 +104,16 @@ def explain(error: BotoCoreError | ClientError, where: str = "", *, profile: str
             remedy="Is this machine online? AWS on loopback, if that was meant, is started anew by the next command, "
             f"and what was deployed into it is gone. {_AGAIN}",
         )
-    said = f"AWS {'refuses' if isinstance(error, ClientError) else 'cannot be asked'}{whose}: {error}"
+    is_refused = isinstance(error, ClientError | Boto3Error)  # boto3's own are of uploads, and quote the refusal
+    said = f"AWS {'refuses' if is_refused else 'cannot be asked'}{whose}: {error}"
     if known:
         return AwsRefused(said, cause=known.cause, remedy=f"{known.remedy} {_AGAIN}", exit_code=known.exit_code)
-    if isinstance(error, ClientError):
+    if is_refused:
         return AwsRefused(said, remedy=f"{_AGAIN[:-1]}, once this is repaired.")
     return AwsRefused(said, remedy="See the profiles in ~/.aws/config.")
 
 
-def _meaning(error: BotoCoreError | ClientError, profile: str, region: str) -> Meaning | None:
+def _meaning(error: BotoCoreError | ClientError | Boto3Error, profile: str, region: str) -> Meaning | None:
     code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else type(error).__name__
     return meaning(f"{code}: {error}", profile=profile, region=region)
 
@@ -123,7 +127,7 @@ def explained(where: str, *, profile: str = "", region: str = "") -> Iterator[No
     """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, Boto3Error) as error:
         raise explain(error, where, profile=profile, region=region) from error
 
 

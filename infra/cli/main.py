@@ -137,10 +137,11 @@ class Unexpected(FederateError):
 def _of_aws(error: Exception) -> FederateError | None:
     """Return what an error of AWS's libraries means, or None if it is none of theirs."""
     try:
-        from botocore import exceptions
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
     except ModuleNotFoundError:
         return None
-    if not isinstance(error, exceptions.BotoCoreError | exceptions.ClientError):
+    if not isinstance(error, BotoCoreError | ClientError | Boto3Error):
         return None
     from infra.accounts import explain
 

@@ -161,7 +161,8 @@ def what_is_left(stacks: Sequence[StackPlan], reader: Stacks) -> list[str]:
         for stack, status, condition in unfinished
         if condition is not Condition.GOOD
     ]
-    return ["Unfinished:", *lines, "All other stacks are in order."] if lines else []
+    rest = ["All other stacks are in order."] if len(lines) < len(unfinished) else []
+    return ["Unfinished:", *lines, *rest] if lines else []
 
 
 #: What the same command does next with a stack.

@@ -143,8 +143,8 @@ class Teardown:
         tried = [stack for stack in group.stacks if left.get(stack.id) == "DELETE_FAILED"]
         for stack in tried or [stack for stack in group.stacks if stack.id in left]:
             status, reason = left[stack.id], self._stacks.reason(stack)
-            # A stack that is as it was has no reason of its own: it was not begun with.
-            why = "it was not deleted" if reason == status else f"{status}: {reason}"
+            # A stack that is as it was has no reason of its own: it was not begun with, and the command may know why.
+            why = f"{status}: {reason}" if reason != status else _said_of(stack, log)
             yield StackFailed(stack, why, remedy="Remove what stands in the way.", then=then)
 
     def _attempt(self, group: Group) -> Path | None:
@@ -169,3 +169,10 @@ class Teardown:
 
     def _is_free(self, stack: StackPlan) -> bool:
         return self._stacks.condition(stack) is not Condition.BUSY
+
+
+def _said_of(stack: StackPlan, log: Path | None) -> str:
+    """Return what the command said of a stack that it could not even begin to delete."""
+    lines = log.read_text("utf-8", errors="replace").splitlines() if log else []
+    said = [line.strip().lstrip("❌ ") for line in lines if "❌" in line and (stack.name in line or stack.id in line)]
+    return f"it was not deleted: {said[-1]}" if said else "it was not deleted"

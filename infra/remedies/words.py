@@ -213,8 +213,7 @@ ENTRIES: tuple[Entry, ...] = (
         "denied",
         rf"{_DENIED}",
         "{who} may not do {action} (the words say on what).",
-        "Who administers the account allows {action} for it (docs/permissions.md lists what a deployment needs), or "
-        "another profile is named in the file.",
+        "Who administers the account allows {action} for it, or another profile is named in the file.",
         CREDENTIALS,
     ),
     # Credentials and clock

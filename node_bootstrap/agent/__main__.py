@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import logging
 import signal
@@ -124,7 +125,7 @@ def _run(loop: Loop, host_keys: HostKeys, shipper: Shipper, end: _End, poll: flo
                 _log.warning("the account does not answer (%s); asked again in %g s", error, pause)
             except OSError as error:  # a full disk, say: what can be freed by itself may be
                 pause = min(2 * pause, max(poll, _LONGEST_PAUSE_SECONDS))
-                _log.error("%s; tried again in %g s", error, pause)
+                _log.error("%s; tried again in %g s", _of_disk(error), pause)
                 with contextlib.suppress(*AccountError, OSError):
                     shipper.ship()  # it may be all that is heard of the node
             end.is_stepping = False
@@ -147,6 +148,13 @@ def _ship_in_time(shipper: Shipper) -> None:
     last = threading.Thread(target=ship, name="last words", daemon=True)
     last.start()
     last.join(_LAST_WORDS_SECONDS)
+
+
+def _of_disk(error: OSError) -> str:
+    """Return an error of the disk with what to do where it is full."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return str(error)
+    return f"{error}: free space on the node's disk, or enlarge its volume"
 
 
 def _publish_failure(account: Account, reason: str) -> None:

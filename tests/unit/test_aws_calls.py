@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,6 +18,10 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from node_bootstrap import aws_calls
+
+CHECKOUT = Path(__file__).parents[2]
+#: The emulator and the twin ask their own process; a hospital's script stands alone, with boto3 and none of ours.
+_ELSEWHERE = ("infra/local", "infra/handover/site.py")
 
 _XML = "<ErrorResponse><Error><Code>{0}</Code><Message>{1}</Message></Error></ErrorResponse>"
 
@@ -162,3 +168,19 @@ def test_what_is_made_anew_carries_the_same_token_each_time(pauses: list[float])
     secrets.create_secret(Name="x", SecretString="y")
     tokens = {json.loads(body)["ClientRequestToken"] for body in answers.bodies}
     assert (answers.asked, len(tokens)) == (2, 1)
+
+
+def makes_a_client(text: str) -> bool:
+    """Say whether a module makes a client of boto3's by itself."""
+    return re.search(r"\bboto3\.(client|resource)\(|[Ss]ession(\([^)]*\))?\.(client|resource)\(", text) is not None
+
+
+def test_every_client_of_the_operator_and_the_node_is_made_in_one_place() -> None:
+    sources = [path for room in ("infra", "node_bootstrap") for path in sorted((CHECKOUT / room).rglob("*.py"))]
+    names = [path.relative_to(CHECKOUT).as_posix() for path in sources if makes_a_client(path.read_text("utf-8"))]
+    assert [name for name in names if not name.startswith(_ELSEWHERE)] == ["node_bootstrap/aws_calls.py"]
+
+
+@pytest.mark.parametrize("text", ["boto3.client('s3')", "self._session.client(name)", "boto3.Session(x).client('s3')"])
+def test_negative_control_a_client_that_is_made_elsewhere_is_seen(text: str) -> None:
+    assert makes_a_client(text)

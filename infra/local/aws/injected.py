@@ -37,7 +37,7 @@ class Rule:
     Args:
         service: as a signature names it: ``ec2``, ``cloudformation``.
         operation: the API's name of it: ``RunInstances``; at S3, which has none on the wire, ``PUT object``,
-            ``DELETE bucket`` and so on; ``*`` is any.
+            ``DELETE bucket``, ``PUT bucket?policy`` and so on; ``*`` is any.
         code: the error's code.
         message: its text.
         status: the HTTP status; :data:`BROKEN_CONNECTION` for no answer at all.
@@ -144,4 +144,6 @@ def _operation(environ: WSGIEnvironment) -> str:
     if found is not None:
         return found[1]
     what = "object" if environ.get("PATH_INFO", "").strip("/").partition("/")[2] else "bucket"
-    return f"{environ['REQUEST_METHOD']} {what}"
+    part = environ.get("QUERY_STRING", "").partition("&")[0]
+    which = f"?{part}" if part and "=" not in part else ""
+    return f"{environ['REQUEST_METHOD']} {what}{which}"

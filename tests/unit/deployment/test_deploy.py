@@ -59,9 +59,24 @@ def test_a_site_that_fails_stops_no_other_and_is_not_linked(
     assert "Thing (AWS::A::Thing): The maximum number of VPCs has been reached." in said
     assert "sites-hospital-a.log" in said
     assert "run the same command again" in said
+    assert "Cause: The account has as many VPCs in this Region as its quota allows" in said
     assert "hospital-b" not in said
     assert cloud.log[-1] == "deploy HubLink-hospital-b HubNode"
     assert cloud.statuses()["fed-SiteNode-hospital-b"] == "CREATE_COMPLETE"
+
+
+def test_what_is_half_made_is_named_with_what_the_same_command_does_next(deployment: Deployment, cdk: FakeCdk) -> None:
+    cdk.fail["fed-SiteNetwork-hospital-a"] = "no"
+    with pytest.raises(NotDeployed) as failure:
+        deployment.run(deployment.plan.stacks)
+    left = str(failure.value).partition("Unfinished:\n")[2].splitlines()
+    where = "in account 111111111111"
+    assert left == [
+        f"  fed-SiteNetwork-hospital-a {where}: ROLLBACK_COMPLETE; the same command deletes it and makes it anew.",
+        f"  fed-SiteNode-hospital-a {where}: not made yet; the same command makes it.",
+        "  fed-HubLink-hospital-a in account 333333333333: not made yet; the same command makes it.",
+        "All other stacks are in order.",
+    ]
 
 
 def test_nothing_is_begun_at_the_sites_if_the_hub_fails(deployment: Deployment, cloud: FakeCloud, cdk: FakeCdk) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fake_cloud import FakeCdk, FakeCloud, FakeStack
 
 from infra.deployment.board import Board
+from infra.deployment.cdk import CdkRun
 from infra.deployment.groups import chosen
 from infra.deployment.teardown import NotDestroyed, Teardown, WrongOrder, refuse_wrong_order
 from stacks.plan import DeploymentPlan
@@ -89,3 +92,25 @@ def test_one_site_leaves_with_its_link_and_nothing_else_is_touched(teardown: Tea
         "fed-SiteNode-hospital-b",
         "fed-SiteStorage-hospital-b",
     ]
+
+
+def test_a_stack_that_could_not_even_be_begun_with_is_told_in_the_commands_words(
+    teardown: Teardown, cdk: FakeCdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "destroy.log"
+    log.write_text(
+        "❌  fed-HubNode: destroy failed Error: Stack [fed-HubNode] cannot be deleted while "
+        "TerminationProtection is enabled\n",
+        "utf-8",
+    )
+    monkeypatch.setattr(cdk, "destroy", lambda *_, **__: CdkRun(1, log))
+    with pytest.raises(NotDestroyed) as failure:
+        teardown.run([stack for stack in teardown.plan.stacks if stack.id in ("HubNode", "HubStorage")])
+    said = str(failure.value)
+    assert "was not deleted: fed-HubNode: destroy failed Error: Stack [fed-HubNode] cannot be deleted while" in said
+    assert "Cause: The stack is protected against its deletion." in said
+    assert said.endswith(
+        "Still there, for the same command to delete:\n"
+        "  fed-HubStorage in account 333333333333: CREATE_COMPLETE\n"
+        "  fed-HubNode in account 333333333333: CREATE_COMPLETE"
+    )

@@ -75,6 +75,7 @@ def test_a_rule_lets_pass_and_ends_as_it_is_told(aws: LoopbackAws) -> None:
         ("ssm", "PutParameter", lambda c: c.put_parameter(Name="/x", Value="1", Type="String")),
         ("iam", "ListRoles", lambda c: c.list_roles()),
         ("s3", "PUT object", lambda c: c.put_object(Bucket="b", Key="k", Body=b"x")),
+        ("s3", "PUT bucket?policy", lambda c: c.put_bucket_policy(Bucket="b", Policy="{}")),
         ("s3", "DELETE bucket", lambda c: c.delete_bucket(Bucket="b")),
         ("sts", "*", lambda c: c.get_caller_identity()),
     ],
