@@ -123,11 +123,11 @@ def _as_text(here: Context, sights: Sequence[Sight], units: Mapping[str, str]) -
         table.add_row(
             *(node.id, node.account, node.region, _stacks_in_words(sight), _way_in_words(sight), sight.instance or "–"),
             *((units.get(node.id, "–"),) if units else ()),
-            sight.desired or "–",
+            (sight.desired or "–") if sight.is_heard else "unknown",
             Text(_state_in_words(sight)),
             *_progress_in_words(sight.report),
-            _expiry_in_words(sight.certificate),
-            sight.approved[:_DIGEST_CHARACTERS] or "–",
+            _expiry_in_words(sight.certificate) if sight.is_heard else "unknown",
+            (sight.approved[:_DIGEST_CHARACTERS] or "–") if sight.is_heard else "unknown",
         )
     console = Console(width=220, highlight=False)
     with console.capture() as captured:

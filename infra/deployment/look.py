@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+
 from infra.accounts import Accounts, check_credentials, explained
 from infra.deployment.condition import Stacks
 from infra.deployment.ways import UNKNOWN, SiteSide, Way, routes, site_side, way
@@ -33,6 +36,7 @@ class Sight:
         report: what the node last published.
         certificate: None where it has none.
         approved: digest of the release that the account approved; empty where it has approved none.
+        is_heard: whether the account told what its node says.
         way: None at the aggregator, and where it could not be asked at all.
         troubles: what did not answer, and why.
     """
@@ -44,6 +48,7 @@ class Sight:
     report: Report = Report(None)  # noqa: RUF009 - it is frozen
     certificate: Certified | None = None
     approved: str = ""
+    is_heard: bool = False
     way: Way | None = None
     troubles: tuple[FederateError, ...] = ()
 
@@ -87,7 +92,7 @@ class _Look:
 
     def all(self, revoked: Collection[str]) -> _Look:
         """Ask everything; without credentials for this very account, nothing."""
-        if not self._try(lambda: check_credentials(self._accounts, [self.remote.node])):
+        if not self._try(self._credentials):
             return self
         outputs: dict[str, str] = {}
         self._try(lambda: outputs.update(self._stacks()))
@@ -105,6 +110,16 @@ class _Look:
             self.sight = replace(self.sight, troubles=(*self.sight.troubles, error))
             return False
         return True
+
+    def _credentials(self) -> None:
+        """Make sure that the profile leads to the account; where there is no answer at all, it is not the profile's."""
+        try:
+            self.remote.client("sts").get_caller_identity()
+        except (HTTPClientError, NoConnection):
+            raise
+        except (BotoCoreError, ClientError):
+            pass  # said better by what follows
+        check_credentials(self._accounts, [self.remote.node])
 
     def _stacks(self) -> dict[str, str]:
         """Ask for the stacks; return their outputs."""
@@ -127,6 +142,7 @@ class _Look:
             report=Report.read(told.get(contract.STATE)),
             certificate=certified(told, revoked),
             approved=told.get(contract.APPROVED_RELEASE, ""),
+            is_heard=True,
         )
 
     def _instance(self, outputs: Mapping[str, str]) -> None:
