@@ -143,6 +143,8 @@ def _troubles(sights: Sequence[Sight]) -> list[str]:
 def _state_in_words(sight: Sight) -> str:
     from infra.cli.nodes import in_words
 
+    if not sight.remote.node.is_operated_here:
+        return "its own admin's"
     if sight.troubles and not sight.stacks:
         return "does not answer"
     return in_words(sight.report) if sight.is_deployed else "not deployed"

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnection
 
 from infra.accounts import Accounts, check_credentials, explained
 from infra.deployment.condition import Stacks
-from infra.deployment.ways import UNKNOWN, SiteSide, Way, routes, site_side, way
+from infra.deployment.ways import UNKNOWN, HubSide, SiteSide, Way, hub_side, site_side, way
 from infra.errors import FederateError
 from infra.federation.derive import AGGREGATOR_ID
 from infra.nodes.certified import Certified, certified
@@ -64,18 +60,21 @@ def look(
     """Look at all accounts side by side. None that fails hides another.
 
     Args:
-        remotes: all nodes; the aggregator first.
+        remotes: all nodes; the aggregator first. Of a site that its own admin operates, the hub's side alone is seen.
         planned: the federation's stacks.
         accounts: AWS's APIs.
         revoked: serial numbers of revoked certificates.
     """
     with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(remotes)))) as pool:
         looks = list(pool.map(lambda remote: _Look(remote, planned, accounts, remotes[0]).all(revoked), remotes))
-    hub_routes = next((found.hub_routes for found in looks if found.remote.node.id == AGGREGATOR_ID), None)
-    return [
-        replace(found.sight, way=way(found.side, hub_routes, str(found.remote.node.subnet)) if found.side else None)
-        for found in looks
-    ]
+    hub = looks[0].hub
+    for found in looks:
+        subnet = str(found.remote.node.subnet)
+        if not found.remote.node.is_operated_here and hub is not None:
+            found.side = hub.site_side(subnet)
+        if found.side is not None:
+            found.sight = replace(found.sight, way=way(found.side, hub.routes if hub else None, subnet))
+    return [found.sight for found in looks]
 
 
 class _Look:
@@ -85,14 +84,16 @@ class _Look:
         self.remote = remote
         self.sight = Sight(remote)
         self.side: SiteSide | None = None
-        self.hub_routes: list[Mapping[str, Any]] | None = None
+        self.hub: HubSide | None = None
         self._planned = [stack for stack in planned if stack.node == remote.node.id]
         self._accounts = accounts
-        self._hub = hub
+        self._hub_subnet = str(hub.node.subnet)
 
     def all(self, revoked: Collection[str]) -> _Look:
         """Ask everything; without credentials for this very account, nothing."""
-        if not self._try(self._credentials):
+        if not self.remote.node.is_operated_here:
+            return self
+        if not self._try(lambda: check_credentials(self._accounts, [self.remote.node])):
             return self
         outputs: dict[str, str] = {}
         self._try(lambda: outputs.update(self._stacks()))
@@ -104,22 +105,12 @@ class _Look:
 
     def _try(self, ask: Callable[[], None]) -> bool:
         try:
-            with explained(self.remote.where):
+            with explained(self.remote.where, profile=self.remote.node.profile, region=self.remote.node.region):
                 ask()
         except FederateError as error:
             self.sight = replace(self.sight, troubles=(*self.sight.troubles, error))
             return False
         return True
-
-    def _credentials(self) -> None:
-        """Make sure that the profile leads to the account; where there is no answer at all, it is not the profile's."""
-        try:
-            self.remote.client("sts").get_caller_identity()
-        except (HTTPClientError, NoConnection):
-            raise
-        except (BotoCoreError, ClientError):
-            pass  # said better by what follows
-        check_credentials(self._accounts, [self.remote.node])
 
     def _stacks(self) -> dict[str, str]:
         """Ask for the stacks; return their outputs."""
@@ -157,7 +148,7 @@ class _Look:
     def _network(self, outputs: Mapping[str, str]) -> None:
         ec2 = self.remote.client("ec2")
         if self.remote.node.id == AGGREGATOR_ID:
-            self.hub_routes = routes(ec2, outputs["VpcId"]) if "VpcId" in outputs else []
+            self.hub = hub_side(ec2, outputs)
         else:
             self.side = SiteSide(outputs.get("PeeringId", ""), UNKNOWN, UNKNOWN)  # until it is known
-            self.side = site_side(ec2, outputs, str(self._hub.node.subnet))
+            self.side = site_side(ec2, outputs, self._hub_subnet)

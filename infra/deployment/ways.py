@@ -27,6 +27,27 @@ class SiteSide:
 
 
 @dataclass(frozen=True, slots=True)
+class HubSide:
+    """What the hub's account says.
+
+    Args:
+        routes: of the hub's VPC, as EC2 tells them.
+        peerings: id to state, of those that the hub's VPC accepts.
+    """
+
+    routes: tuple[Mapping[str, Any], ...]
+    peerings: Mapping[str, str]
+
+    def site_side(self, site_subnet: str) -> SiteSide:
+        """Return what can be said from here of a site whose account cannot be asked."""
+        over = (
+            r.get("VpcPeeringConnectionId", "") for r in self.routes if r.get("DestinationCidrBlock") == site_subnet
+        )
+        peering = next(over, "")
+        return SiteSide(peering, self.peerings.get(peering, MISSING), UNKNOWN if peering else MISSING)
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """A site's way to the hub and back; ``back`` is the hub's route to the site."""
 
@@ -65,6 +86,17 @@ def site_side(ec2: Any, outputs: Mapping[str, str], hub_subnet: str) -> SiteSide
     found = ec2.describe_vpc_peering_connections(Filters=filters)["VpcPeeringConnections"]
     state = str(found[0]["Status"]["Code"]) if found else MISSING
     return SiteSide(id_, state, _route(routes(ec2, outputs["VpcId"]), hub_subnet, id_))
+
+
+def hub_side(ec2: Any, outputs: Mapping[str, str]) -> HubSide:
+    """Ask the hub's account for its routes and peerings; none where it has no network yet."""
+    vpc = outputs.get("VpcId", "")
+    if not vpc:
+        return HubSide((), {})
+    filters = [{"Name": "accepter-vpc-info.vpc-id", "Values": [vpc]}]
+    found = ec2.describe_vpc_peering_connections(Filters=filters)["VpcPeeringConnections"]
+    states = {peering["VpcPeeringConnectionId"]: str(peering["Status"]["Code"]) for peering in found}
+    return HubSide(tuple(routes(ec2, vpc)), states)
 
 
 def routes(ec2: Any, vpc: str) -> list[Mapping[str, Any]]:

@@ -24,8 +24,8 @@ class Ground:
     accounts: EmulatedAccounts
     peering: str
 
-    def look(self) -> dict[str, Sight]:
-        fed = federation(hub={"account": self.hub.id}, site={"account": self.site.id})
+    def look(self, **site: Any) -> dict[str, Sight]:
+        fed = federation(hub={"account": self.hub.id}, site={"account": self.site.id, **site})
         planned = (
             stack("HubNetwork", "aggregator", self.hub.id),
             stack("SiteNetwork-hospital-a", "hospital-a", self.site.id),
@@ -100,3 +100,15 @@ def test_a_profile_of_another_account_is_said_and_nothing_is_read_with_it(ground
     sight = ground.look()["hospital-a"]
     assert (sight.stacks, sight.way, sight.is_heard) == ({}, None, False)
     assert [trouble.exit_code for trouble in sight.troubles] == [3]
+
+
+def test_a_site_that_its_own_admin_operates_is_seen_from_the_hub_alone(ground: Ground) -> None:
+    ground.accounts.failing["operated-by-its-site"] = FailingAccounts(refused)
+    sight = ground.look(operated_by="site")["hospital-a"]
+    assert (sight.stacks, sight.troubles) == ({}, ())
+    assert (sight.way.peering, sight.way.state, sight.way.route, sight.way.back) == (
+        ground.peering,
+        "active",
+        "unknown",
+        "active",
+    )
