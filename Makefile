@@ -9,6 +9,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
 	reachability export join add-site remove-site \
+.PHONY: help setup demo test test-unit check preflight cost deploy diff start-clients start-server status stop logs ssh destroy \
+	reachability \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
 
@@ -67,6 +69,12 @@ check: $(READY) ## Lint, format, types, and who imports whom
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_architecture.py
 
+preflight: $(READY) ## Ask the accounts what would make a deployment fail; makes nothing
+	$(FEDERATE) preflight $(ARGS)
+
+cost: $(READY) ## What the federation costs: per account, hour, month and round
+	$(FEDERATE) cost $(ARGS)
+
 deploy: $(READY) ## Deploy the federation: hub, sites side by side, links; then enrol the nodes
 	$(FEDERATE) deploy $(ARGS)
 
@@ -79,7 +87,7 @@ start-clients: $(READY) ## Start the sites' nodes; they wait for the aggregator
 start-server: $(READY) ## Start the aggregator's node
 	$(FEDERATE) start server $(ARGS)
 
-status: $(READY) ## Accounts, stacks, nodes, rounds
+status: $(READY) ## Accounts, stacks, ways between them, nodes, rounds
 	$(FEDERATE) status $(ARGS)
 
 stop: $(READY) ## Stop all nodes

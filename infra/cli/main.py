@@ -22,6 +22,7 @@ from typer._click.exceptions import ClickException
 from infra.cli import (
     audit,
     check,
+    cost,
     demo,
     deploy,
     handover,
@@ -56,6 +57,7 @@ app = typer.Typer(
 for group in (
     audit,
     check,
+    cost,
     preflight,
     deploy,
     handover,

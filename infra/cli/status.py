@@ -1,12 +1,11 @@
-"""``federate status``: accounts, stacks, nodes and rounds, at a glance."""
+"""``federate status``: accounts, stacks, ways, nodes and rounds, at a glance."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,22 +13,12 @@ from infra.cli.context import Aws, Context, context
 from infra.cli.faults import as_text
 
 if TYPE_CHECKING:
+    from infra.deployment.look import Sight
     from infra.nodes.certified import Certified
     from infra.nodes.remote import Remote, Report
-    from stacks.plan import StackPlan
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One node and its account. ``certificate`` is None where it has none."""
-
-    node: str
-    account: str
-    region: str
-    stacks: dict[str, str | None]
-    desired: str
-    report: Report
-    certificate: Certified | None
+_UNIT_SECONDS = 20.0
+_DIGEST_CHARACTERS = 12
 
 
 def register(app: typer.Typer) -> None:
@@ -37,31 +26,39 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: federate --json status")(status)
 
 
-def status(ctx: typer.Context) -> None:
-    """Show every account: its stacks, its node, what is wanted of it and what it does."""
+def status(
+    ctx: typer.Context,
+    units: Annotated[
+        bool, typer.Option("--units", help="Ask each instance for its agent's unit as well, by Systems Manager.")
+    ] = False,
+) -> None:
+    """Show every account: its stacks, its way to the hub, its node, what is wanted of it and what it does.
+
+    An account that does not answer is a row that says so, and the exit code is that of the reason: 3 for credentials,
+    4 if AWS does not answer or refuses.
+    """
     from infra.cli.deploy import place
     from infra.cli.identity_change import revoked_here
-    from infra.cli.nodes import remotes_of
     from infra.deployment.assembly import synthesize
-    from infra.deployment.condition import Stacks
+    from infra.deployment.look import look
+    from infra.nodes.remote import remotes
 
     here = context(ctx)
     at = place(here)
     plan = synthesize(here.file, here.federation, home=here.home).plan
-    stacks = Stacks(at.accounts)
-    chosen = remotes_of(here, None)
-    revoked = revoked_here(here)
-
-    def look(remote: Remote) -> Line:
-        return _line(remote, [stack for stack in plan.stacks if stack.node == remote.node.id], stacks, revoked)
-
-    with ThreadPoolExecutor(min(16, len(chosen))) as pool:
-        lines = list(pool.map(look, chosen))
+    sights = look(remotes(here.federation, at.accounts), plan.stacks, at.accounts, revoked_here(here))
     faults = _faults(here)
+    asked = _units(sights) if units else {}
     here.answer(
-        [{**_as_dict(line), "faults": [fault for fault in faults if fault["node"] == line.node]} for line in lines],
-        "\n".join(filter(None, [_as_text(here, lines), as_text(faults)])),
+        [
+            {**_as_dict(sight, asked), "faults": [fault for fault in faults if fault["node"] == sight.remote.node.id]}
+            for sight in sights
+        ],
+        "\n".join(filter(None, [_as_text(here, sights, asked), *_troubles(sights), as_text(faults)])),
     )
+    troubles = [trouble for sight in sights for trouble in sight.troubles]
+    if troubles:
+        raise typer.Exit(troubles[0].exit_code)
 
 
 def _faults(here: Context) -> list[dict[str, Any]]:
@@ -74,82 +71,110 @@ def _faults(here: Context) -> list[dict[str, Any]]:
     return found
 
 
-def _line(remote: Remote, planned: Sequence[StackPlan], stacks: Any, revoked: Collection[str]) -> Line:
-    from infra.accounts import explained
-    from infra.nodes.certified import certified
-    from infra.nodes.control import desired_of
-    from infra.nodes.remote import Report
-    from node_bootstrap import contract
+def _units(sights: Sequence[Sight]) -> dict[str, str]:
+    """Ask the instances that run for their agents' units: ``active``, ``failed`` and so on, or that nobody answers."""
+    from infra.errors import FederateError
+    from infra.nodes.reach import Ssm
+    from infra.nodes.reach.unit import UNIT
 
-    with explained(remote.where):
-        found = {stack.id: stacks.status(stack) for stack in planned}
-    told = remote.parameters()
-    desired = desired_of(remote)
-    return Line(
-        remote.node.id,
-        remote.node.account,
-        remote.node.region,
-        found,
-        desired.state if desired.run else "",
-        Report.read(told.get(contract.STATE)),
-        certified(told, revoked),
-    )
+    def ask(remote: Remote) -> str:
+        try:
+            return Ssm().run(remote, f"systemctl is-active {UNIT}", _UNIT_SECONDS).stdout.strip() or "unknown"
+        except FederateError:
+            return "no answer"
+
+    running = [sight.remote for sight in sights if sight.instance == "running"]
+    with ThreadPoolExecutor(min(16, max(1, len(running)))) as pool:
+        return dict(zip((remote.node.id for remote in running), pool.map(ask, running), strict=True))
 
 
-def _as_dict(line: Line) -> dict[str, Any]:
+def _as_dict(sight: Sight, units: Mapping[str, str]) -> dict[str, Any]:
+    node, way, certificate = sight.remote.node, sight.way, sight.certificate
     return {
-        "node": line.node,
-        "account": line.account,
-        "region": line.region,
-        "stacks": line.stacks,
-        "desired": line.desired or None,
-        **line.report.as_dict(),
-        "certificate_expires": line.certificate.expires.isoformat() if line.certificate else None,
-        "certificate_state": line.certificate.state.value if line.certificate else None,
+        "node": node.id,
+        "account": node.account,
+        "region": node.region,
+        "stacks": dict(sight.stacks),
+        "instance": sight.instance or None,
+        **({"unit": units.get(node.id)} if units else {}),
+        "way": {"peering": way.peering or None, "state": way.state, "route": way.route, "back": way.back}
+        if way
+        else None,
+        "desired": sight.desired or None,
+        **sight.report.as_dict(),
+        "certificate_expires": certificate.expires.isoformat() if certificate else None,
+        "certificate_state": certificate.state.value if certificate else None,
+        "approved_release": sight.approved or None,
+        "troubles": [str(trouble) for trouble in sight.troubles],
     }
 
 
-def _as_text(here: Context, lines: Sequence[Line]) -> str:
+def _as_text(here: Context, sights: Sequence[Sight], units: Mapping[str, str]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from infra.cli.nodes import in_words
-
     table = Table(title=Text(f"{here.federation.name} ({here.aws} AWS)"), title_justify="left", header_style="bold")
-    for column in ("node", "account", "Region", "stacks", "wanted", "state", "round", "AUROC", "certificate"):
+    columns = ("node", "account", "Region", "stacks", "way", "instance", *(("unit",) if units else ()))
+    for column in (*columns, "wanted", "state", "round", "AUROC", "certificate", "release"):
         table.add_column(column)
-    for line in lines:
-        progress = line.report.progress
-        rounds = f"{progress.get('round', 0)}/{progress['rounds']}" if progress.get("rounds") else ""
-        auroc = (progress.get("metrics") or {}).get("auroc")
+    for sight in sights:
+        node = sight.remote.node
         table.add_row(
-            line.node,
-            line.account,
-            line.region,
-            _stacks_in_words(line.stacks),
-            line.desired or "–",
-            Text(in_words(line.report) if _is_deployed(line) else "not deployed"),
-            rounds,
-            f"{auroc:.3f}" if isinstance(auroc, int | float) else "",
-            _expiry_in_words(line.certificate),
+            *(node.id, node.account, node.region, _stacks_in_words(sight), _way_in_words(sight), sight.instance or "–"),
+            *((units.get(node.id, "–"),) if units else ()),
+            (sight.desired or "–") if sight.is_heard else "unknown",
+            Text(_state_in_words(sight)),
+            *_progress_in_words(sight.report),
+            _expiry_in_words(sight.certificate) if sight.is_heard else "unknown",
+            (sight.approved[:_DIGEST_CHARACTERS] or "–") if sight.is_heard else "unknown",
         )
-    console = Console(width=200, highlight=False)
+    console = Console(width=220, highlight=False)
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip()
 
 
-def _is_deployed(line: Line) -> bool:
-    return any(line.stacks.values())
+def _troubles(sights: Sequence[Sight]) -> list[str]:
+    """Return what did not answer, each once: an account that is unreachable says it at every question."""
+    return list(dict.fromkeys(str(trouble) for sight in sights for trouble in sight.troubles))
 
 
-def _stacks_in_words(stacks: dict[str, str | None]) -> str:
+def _state_in_words(sight: Sight) -> str:
+    from infra.cli.nodes import in_words
+
+    if not sight.remote.node.is_operated_here:
+        return "its own admin's"
+    if sight.troubles and not sight.stacks:
+        return "does not answer"
+    return in_words(sight.report) if sight.is_deployed else "not deployed"
+
+
+def _progress_in_words(report: Report) -> tuple[str, str]:
+    progress = report.progress
+    rounds = f"{progress.get('round', 0)}/{progress['rounds']}" if progress.get("rounds") else ""
+    auroc = (progress.get("metrics") or {}).get("auroc")
+    return rounds, f"{auroc:.3f}" if isinstance(auroc, int | float) else ""
+
+
+def _way_in_words(sight: Sight) -> str:
+    from infra.federation.derive import AGGREGATOR_ID
+
+    if sight.way is None:
+        return "" if sight.remote.node.id == AGGREGATOR_ID else "unknown"
+    return str(sight.way)
+
+
+def _stacks_in_words(sight: Sight) -> str:
+    if not sight.stacks:
+        return "unknown"
     good = [
-        id_ for id_, status in stacks.items() if status and status.endswith("_COMPLETE") and "ROLLBACK" not in status
+        id_
+        for id_, status in sight.stacks.items()
+        if status and status.endswith("_COMPLETE") and "ROLLBACK" not in status
     ]
-    others = [f"{id_} {status}" for id_, status in stacks.items() if status and id_ not in good]
-    return ", ".join([f"{len(good)}/{len(stacks)}", *others])
+    others = [f"{id_} {status}" for id_, status in sight.stacks.items() if status and id_ not in good]
+    return ", ".join([f"{len(good)}/{len(sight.stacks)}", *others])
 
 
 def _expiry_in_words(certificate: Certified | None) -> str:

@@ -29,6 +29,7 @@ def test_a_cdk_command_that_is_not_there_is_an_error(desk: Desk, monkeypatch: py
     assert "does not exist" in problem.found
     assert "make setup" in problem.remedy
     (desk.home / "cdk").write_text("")
+    (desk.home / "cdk").chmod(0o700)
     assert list(cdk(desk)) == []
 
 
