@@ -24,6 +24,7 @@ from infra.cli import (
     check,
     demo,
     deploy,
+    doctor,
     handover,
     identity,
     local,
@@ -70,6 +71,7 @@ for group in (
     reachability,
     picture,
     demo,
+    doctor,
 ):
     group.register(app)
 

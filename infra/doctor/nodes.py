@@ -83,16 +83,16 @@ class _Asked:
         vpc = self.remote.stack_output("Network", "VpcId")
         ec2 = self.remote.client("ec2")
         ends = [{"Name": f"{end}-vpc-info.vpc-id", "Values": [vpc]} for end in ("requester", "accepter")]
-        peerings = [
-            peering
+        peerings = {
+            peering["VpcPeeringConnectionId"]: peering
             for end in ends
             for peering in ec2.describe_vpc_peering_connections(Filters=[end])["VpcPeeringConnections"]
-        ]
+        }
         tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
         return document(
             {
                 "vpc": vpc,
-                "peerings": [_peering(peering) for peering in peerings],
+                "peerings": [_peering(peering) for peering in peerings.values()],
                 "route_tables": [_table(table) for table in tables],
             }
         )

@@ -23,7 +23,10 @@ _KEY_BEGINS, _KEY_ENDS = (rf"-----{word} [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----" for 
 #: What is a secret by its form alone. A key without its end is taken out to the end of the text.
 _BY_FORM: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("private key", re.compile(rf"{_KEY_BEGINS}.*?(?:{_KEY_ENDS}|\Z)", re.DOTALL)),
-    ("signed address", re.compile(r"(?<=\?)[^\s\"'<>]*(?:X-Amz-|AWSAccessKeyId|Signature=)[^\s\"'<>]*", re.IGNORECASE)),
+    (
+        "signed address",
+        re.compile(r"(?<=\?)[^\s\"'<>?]*(?:X-Amz-|AWSAccessKeyId|Signature=)[^\s\"'<>]*", re.IGNORECASE),
+    ),
     ("authorization", re.compile(r"(?:(?<=authorization: )|(?<=authorization=)|\bbearer )[^\r\n\"']+", re.IGNORECASE)),
     ("session token", re.compile(r"\b(?:IQoJ|FwoG|FQoG|AQoD)[A-Za-z0-9+/=%_-]{40,}")),
     ("access key", re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}\b")),
@@ -39,7 +42,8 @@ _NAMES = "|".join(
 )
 #: What is one by the name before it, also in JSON within JSON. The name stays.
 _BY_NAME = re.compile(
-    rf"""(?<![\w-])([\w-]*(?:{_NAMES})[\w-]*\\*["']?\s*[=:]\s*)(?!\[)\\*["']?[^\s"',;}}\]\\]+""", re.IGNORECASE
+    rf"""(?<![\w-])([\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}\\*["']?\s*[=:]\s*)(?!\[)\\*["']?[^\s"',;}}\]\\]+""",
+    re.IGNORECASE,
 )
 #: Forty characters are the length of a secret access key and of a W&B key, 64 and more may be a part of any key.
 _FORTY = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=_-])")
