@@ -20,18 +20,16 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 _KEY_BEGINS, _KEY_ENDS = (rf"-----{word} [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----" for word in ("BEGIN", "END"))
 
-#: What is a secret by its form alone. A key without its end is taken out to the end of the text.
+#: What is a secret by its form alone. A key without its end is taken out to the end of the text. No pattern may look at
+#: the rest of a line from each of its characters: a line may be long.
 _BY_FORM: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("private key", re.compile(rf"{_KEY_BEGINS}.*?(?:{_KEY_ENDS}|\Z)", re.DOTALL)),
-    (
-        "signed address",
-        re.compile(r"(?<=\?)[^\s\"'<>?]*(?:X-Amz-|AWSAccessKeyId|Signature=)[^\s\"'<>]*", re.IGNORECASE),
-    ),
-    ("authorization", re.compile(r"(?:(?<=authorization: )|(?<=authorization=)|\bbearer )[^\r\n\"']+", re.IGNORECASE)),
+    ("signed address", re.compile(r"(?i)(?<=\?)[^\s\"'<>?]*(?:X-Amz-|AWSAccessKeyId|Signature=)[^\s\"'<>]*")),
+    ("authorization", re.compile(r"(?i)(?:(?<=authorization: )|(?<=authorization=)|\bbearer )[^\r\n\"']+")),
     ("session token", re.compile(r"\b(?:IQoJ|FwoG|FQoG|AQoD)[A-Za-z0-9+/=%_-]{40,}")),
     ("access key", re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}\b")),
     ("W&B key", re.compile(r"\b(?:local-[0-9a-f]{40}|wandb_v\d+_\w{16,})\b")),
-    ("token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|xox[abprs]-[\w-]{10,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)")),
+    ("token", re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}|\bxox[abprs]-[\w-]{10,}|(?<![\w-])eyJ[\w-]{10,}\.[\w.-]{10,}")),
     ("password", re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")),
 )
 _NAMES = "|".join(
@@ -42,8 +40,7 @@ _NAMES = "|".join(
 )
 #: What is one by the name before it, also in JSON within JSON. The name stays.
 _BY_NAME = re.compile(
-    rf"""(?<![\w-])([\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}\\*["']?\s*[=:]\s*)(?!\[)\\*["']?[^\s"',;}}\]\\]+""",
-    re.IGNORECASE,
+    rf"""(?i)(?<![\w-])([\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}\\*["']?\s*[=:]\s*)(?!\[)\\*["']?[^\s"',;}}\]\\]+"""
 )
 #: Forty characters are the length of a secret access key and of a W&B key, 64 and more may be a part of any key.
 _FORTY = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=_-])")
