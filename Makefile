@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
+.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop restart doctor logs ssh destroy \
 	reachability \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults fuzz constraints clean
@@ -84,6 +84,12 @@ status: $(READY) ## Accounts, stacks, nodes, rounds
 
 stop: $(READY) ## Stop all nodes
 	$(FEDERATE) stop $(ARGS)
+
+restart: $(READY) ## Stop nodes in order and start them again (ARGS=hospital-a)
+	$(FEDERATE) restart $(ARGS)
+
+doctor: $(READY) ## Logs and states of everything in one archive, without secrets
+	$(FEDERATE) doctor $(ARGS)
 
 logs: $(READY) ## The nodes' logs
 	$(FEDERATE) logs $(ARGS)
