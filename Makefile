@@ -10,6 +10,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
 	reachability export join add-site remove-site \
 .PHONY: help setup demo test test-unit check preflight cost deploy diff start-clients start-server status stop logs ssh destroy \
+.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop restart doctor logs ssh destroy \
 	reachability \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
@@ -92,6 +93,12 @@ status: $(READY) ## Accounts, stacks, ways between them, nodes, rounds
 
 stop: $(READY) ## Stop all nodes
 	$(FEDERATE) stop $(ARGS)
+
+restart: $(READY) ## Stop nodes in order and start them again (ARGS=hospital-a)
+	$(FEDERATE) restart $(ARGS)
+
+doctor: $(READY) ## Logs and states of everything in one archive, without secrets
+	$(FEDERATE) doctor $(ARGS)
 
 logs: $(READY) ## The nodes' logs
 	$(FEDERATE) logs $(ARGS)

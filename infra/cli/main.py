@@ -25,6 +25,7 @@ from infra.cli import (
     cost,
     demo,
     deploy,
+    doctor,
     handover,
     identity,
     images,
@@ -74,6 +75,7 @@ for group in (
     reachability,
     picture,
     demo,
+    doctor,
 ):
     group.register(app)
 

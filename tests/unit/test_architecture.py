@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "infra.local": _BELOW,
     "infra.deployment": (*_BELOW, "infra.nodes", "infra.identity"),
     "infra.handover": (*_BELOW, "infra.nodes", "infra.identity", "infra.deployment"),
+    "infra.doctor": (*_BELOW, "infra.nodes"),
     "infra.cli": ("infra", "stacks", "node_bootstrap"),
     "infra": (),
     "fl_app": (),

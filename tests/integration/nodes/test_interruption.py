@@ -90,6 +90,59 @@ def test_a_run_that_is_stopped_in_the_middle_goes_on_at_the_next_start(desk: Tra
     assert model(desk) == undisturbed
 
 
+def test_nodes_that_are_made_anew_in_the_middle_of_a_run_go_on_by_themselves_and_lose_no_round(
+    desk: TrainingDesk, undisturbed: str
+) -> None:
+    command, run = desk.in_the_middle("start", "--detach")
+    assert ended(command)[0] == 0
+    before = desk.bodies()
+    serials = {node: desk.says(node)["identity"]["serial"] for node in NODES}
+    audited = len(audit_log(desk, "hospital-a"))
+    anew = {"aggregator": "fed-HubNode", "hospital-a": "fed-SiteNode-hospital-a"}
+    for node, stack in anew.items():
+        desk.client(node, "cloudformation").delete_stack(StackName=stack)
+    wait_until(lambda: not anew.keys() & desk.bodies().keys(), what="the end of both nodes")
+    at = desk.says("aggregator")["progress"]["round"]
+    assert 2 <= at < ROUNDS
+
+    desk.run("deploy", "--stacks-only", "--only", "aggregator", "--only", "hospital-a")
+
+    desk.wait_for("aggregator", "running", "finished", round_=at + 1)
+    after = desk.bodies()
+    assert after["hospital-b"] == before["hospital-b"], "the site that was let alone runs on"
+    assert all(after[node]["instance"] != before[node]["instance"] for node in anew)
+    assert model(desk) == undisturbed
+    assert {desk.says(node)["run"] for node in NODES} == {run}
+    assert {node: desk.says(node)["identity"]["serial"] for node in NODES} == serials, "keys are on the state volume"
+    assert len(audit_log(desk, "hospital-a")) > audited, "the audit log was gone on with"
+
+
+def audit_log(desk: TrainingDesk, node: str) -> list[str]:
+    """Return the lines of a node's audit log, which is on its state volume."""
+    (path,) = (path for folder in desk.node_folders(node) for path in folder.rglob("audit*.jsonl"))
+    return path.read_text().splitlines()
+
+
+def test_a_notice_of_interruption_stops_a_site_in_order_and_training_goes_on_once_it_is_over(
+    desk: TrainingDesk, undisturbed: str
+) -> None:
+    command, run = desk.in_the_middle("start", "--detach")
+    assert ended(command)[0] == 0
+    agent = desk.bodies()["hospital-b"]["pid"]
+    desk.run("local", "fault", "interrupt", "hospital-b", "--kind", "spot")
+    said = desk.wait_for("hospital-b", "stopped")
+    assert said["reason"].startswith("interrupted: spot notice: terminate at ")
+    assert len(desk.processes("-m fl_app client")) == 1, "the other site's"
+    os.kill(agent, signal.SIGKILL)  # nothing begins on this instance, whatever is started again
+    wait_until(lambda: desk.bodies().get("hospital-b", {}).get("pid", agent) != agent, what="another agent")
+    assert len(desk.processes("-m fl_app client")) == 1
+    assert desk.says("hospital-b")["state"] == "stopped"
+    desk.run("local", "fault", "clear", "hospital-b")
+    assert model(desk) == undisturbed
+    assert {desk.says(node)["run"] for node in NODES} == {run}
+    assert "WARNING spot notice: terminate at" in desk.run("logs", "hospital-b", "--since", "5m")[0]
+
+
 def answered(desk: TrainingDesk) -> list[str]:
     """Return who is in the last round that the aggregator has written about."""
     (path,) = (path for folder in desk.node_folders("aggregator") for path in folder.rglob("rounds.jsonl"))
