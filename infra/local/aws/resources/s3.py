@@ -31,7 +31,7 @@ class Bucket(Handler):
         create_only=names("BucketName"),
         updatable=names(
             "AccessControl BucketEncryption VersioningConfiguration PublicAccessBlockConfiguration OwnershipControls "
-            "LifecycleConfiguration"
+            "LifecycleConfiguration LoggingConfiguration"
         ),
         name="BucketName",
         tags="list",
@@ -91,6 +91,8 @@ def _configure(s3: Any, bucket: str, old: Properties, new: Properties) -> None:
             s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=_lifecycle(new))
         else:
             s3.delete_bucket_lifecycle(Bucket=bucket)
+    if old.get("LoggingConfiguration") != new.get("LoggingConfiguration"):
+        s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus=_logging(bucket, new))
     if old.get("Tags") != new.get("Tags"):
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": new.get("Tags", [])})
 
@@ -113,6 +115,19 @@ def _encryption(properties: Properties) -> dict[str, Any]:
             made["BucketKeyEnabled"] = boolean(rule["BucketKeyEnabled"])
         rules.append(made)
     return {"Rules": rules}
+
+
+def _logging(bucket: str, properties: Properties) -> dict[str, Any]:
+    """Return where the access log goes, in the API's words."""
+    wanted = properties.get("LoggingConfiguration")
+    if wanted is None:
+        return {}
+    only(wanted, "LoggingConfiguration", "DestinationBucketName", "LogFilePrefix")
+    place = {
+        "TargetBucket": wanted.get("DestinationBucketName", bucket),
+        "TargetPrefix": wanted.get("LogFilePrefix", ""),
+    }
+    return {"LoggingEnabled": place}
 
 
 def _lifecycle(properties: Properties) -> dict[str, Any]:
