@@ -285,3 +285,51 @@ def test_an_access_log_goes_to_a_bucket_whose_policy_lets_the_logging_service_wr
     assert account.delete("s") == "DELETE_COMPLETE"
     assert account.create("refused", body("x/", admitted=False)) == "ROLLBACK_COMPLETE"
     assert "permissions to the logging service" in account.reason("refused", "Bucket", "CREATE_FAILED")
+
+
+LOGS_USE = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+
+
+def key_for_logs(account: Any, group: str) -> dict[str, Any]:
+    """Return a key that CloudWatch Logs may use for one log group."""
+    arn = f"arn:aws:logs:us-east-1:{account.id}:log-group:{group}"
+    use = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logs.us-east-1.amazonaws.com"},
+        "Action": LOGS_USE,
+        "Resource": ["*"],
+        "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": [arn, f"{arn}/*"]}},
+    }
+    own = {"AWS": f"arn:aws:iam::{account.id}:root"}
+    root = {"Effect": "Allow", "Principal": own, "Action": "kms:*", "Resource": "*"}
+    return {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Version": "2012-10-17", "Statement": [root, use]}}}
+
+
+def test_a_log_groups_key_is_set_changed_and_taken_away(account: Any) -> None:
+    def body(key: str | None) -> dict[str, Any]:
+        encrypted = {"KmsKeyId": {"Fn::GetAtt": [key, "Arn"]}} if key else {}
+        keys = {name: key_for_logs(account, "/federate/x") for name in ("First", "Second")}
+        log = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/federate/x/flows", **encrypted}}
+        outputs = {name: {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in keys}
+        return template(outputs, **keys, Log=log)
+
+    def key() -> str | None:
+        (group,) = account.client("logs").describe_log_groups()["logGroups"]
+        return group.get("kmsKeyId")
+
+    assert account.create("s", body("First")) == "CREATE_COMPLETE"
+    assert key() == account.outputs("s")["First"]
+    assert account.update("s", body("Second")) == "UPDATE_COMPLETE"
+    assert key() == account.outputs("s")["Second"]
+    assert account.update("s", body(None)) == "UPDATE_COMPLETE"
+    assert key() is None
+
+
+@pytest.mark.parametrize("group", ["/federate/other", "/federate/xy"])
+def test_a_key_whose_policy_does_not_name_the_log_group_is_refused_for_it(account: Any, group: str) -> None:
+    encrypted = {"LogGroupName": group, "KmsKeyId": {"Fn::GetAtt": ["Key", "Arn"]}}
+    body = template(
+        Key=key_for_logs(account, "/federate/x"), Log={"Type": "AWS::Logs::LogGroup", "Properties": encrypted}
+    )
+    assert account.create("s", body) == "ROLLBACK_COMPLETE"
+    assert "is not allowed to be used with arn:aws:logs:" in account.reason("s", "Log", "CREATE_FAILED")

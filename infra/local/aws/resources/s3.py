@@ -47,12 +47,13 @@ class Bucket(Handler):
         call.begun(name)
         _configure(s3, name, {}, properties)
         _tag_as_cloudformation(call, name)
-        attributes = {
-            "Arn": f"arn:aws:s3:::{name}",
-            "DomainName": f"{name}.s3.amazonaws.com",
-            "RegionalDomainName": f"{name}.s3.{call.region}.amazonaws.com",
-        }
-        return Made(name, attributes)
+        return Made(name, _attributes(call, name))
+
+    def find(self, call: Call, name: str) -> Made | None:
+        """Return the account's bucket of this name."""
+        if any(bucket["Name"] == name for bucket in call.service("s3").list_buckets()["Buckets"]):
+            return Made(name, _attributes(call, name))
+        return None
 
     def update(self, call: Call, physical_id: str, old: Properties, new: Properties) -> Attributes:
         """Configure the bucket anew."""
@@ -63,6 +64,14 @@ class Bucket(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Delete the bucket; refused while it is not empty."""
         call.service("s3").delete_bucket(Bucket=physical_id)
+
+
+def _attributes(call: Call, name: str) -> Attributes:
+    return {
+        "Arn": f"arn:aws:s3:::{name}",
+        "DomainName": f"{name}.s3.amazonaws.com",
+        "RegionalDomainName": f"{name}.s3.{call.region}.amazonaws.com",
+    }
 
 
 def _configure(s3: Any, bucket: str, old: Properties, new: Properties) -> None:
