@@ -51,7 +51,7 @@ def test_a_federation_is_deployed_compared_destroyed_and_all_of_it_again(desk: D
     _, said = desk.run("deploy", "--stacks-only")
     assert f"The log group {LOG} was here before" in said
     streams = logs.describe_log_streams(logGroupName=LOG)["logStreams"]
-    assert [stream["logStreamName"] for stream in streams] == ["of-before"]
+    assert "of-before" in [stream["logStreamName"] for stream in streams]
     assert _key_of_log(desk) == _output(desk, "hospital-b", "KeyArn") != key
     assert _bucket(desk, "hospital-b") == bucket
     desk.run("destroy")
