@@ -7,11 +7,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop logs ssh destroy \
-	reachability export join add-site remove-site \
-.PHONY: help setup demo test test-unit check preflight cost deploy diff start-clients start-server status stop logs ssh destroy \
-.PHONY: help setup demo test test-unit check deploy diff start-clients start-server status stop restart doctor logs ssh destroy \
-	reachability \
+.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status stop \
+	restart doctor logs ssh destroy reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
 

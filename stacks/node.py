@@ -156,7 +156,7 @@ class NodeStack(FederateStack):
 
 def _identity(home: Node, storage: Storage) -> dict[str, str]:
     """Return what the node knows of itself for life; everything else it fetches at each start."""
-    return {
+    facts = {
         "federation": home.federation,
         "node": home.id,
         "role": home.role,
@@ -166,3 +166,4 @@ def _identity(home: Node, storage: Storage) -> dict[str, str]:
         "secret_prefix": home.secret_prefix,
         "log_group": home.log_group,
     }
+    return facts | ({"bucket_prefix": home.bucket_prefix} if home.bucket_prefix else {})

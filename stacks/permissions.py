@@ -86,11 +86,16 @@ def allow(sid: str, actions: list[str], resources: list[str], condition: Stateme
 
 def _bucket(node: Node, bucket_arn: str) -> list[Statement]:
     # The aggregator's bucket never holds a patient's row; its node has no business in data/.
-    readable = ["run/*", "releases/*", *(["data/*"] if node.role == "client" else [])]
+    given = ["run/*", "releases/*", *(["data/*"] if node.role == "client" else [])]
+    readable = [f"{node.bucket_prefix}{prefix}" for prefix in given]
     return [
         allow("ListOwnBucket", ["s3:ListBucket"], [bucket_arn], {"StringLike": {"s3:prefix": readable}}),
         allow("ReadWhatTheNodeIsGiven", ["s3:GetObject"], [f"{bucket_arn}/{prefix}" for prefix in readable]),
-        allow("WriteResults", ["s3:PutObject", "s3:AbortMultipartUpload"], [f"{bucket_arn}/results/*"]),
+        allow(
+            "WriteResults",
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            [f"{bucket_arn}/{node.bucket_prefix}results/*"],
+        ),
     ]
 
 

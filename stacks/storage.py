@@ -1,30 +1,33 @@
-"""What outlives a node: its bucket, its state volume and its log."""
+"""What outlives a node: its key, its bucket, its state volume and its log."""
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.federation.derive import Node
 from infra.federation.model import Federation
 from stacks.base import FederateStack
+from stacks.buckets import LOG_RETENTION_DAYS, node_bucket
 from stacks.keys import account_key
-from stacks.permissions import policy
 from stacks.plan import Phase
 
 #: Keys, checkpoints and the audit log; data comes from the bucket and goes to the root volume.
 STATE_VOLUME_GIB = 20
-LOG_RETENTION_DAYS = 365
 
 
 class Storage(FederateStack):
-    """A node's bucket, state volume and log group: ``HubStorage`` and ``SiteStorage-<id>``.
+    """A node's key, bucket, state volume and log group: ``HubStorage`` and ``SiteStorage-<id>``.
 
-    Bucket, its policy and volume follow the account's ``on_destroy``. The log group has a fixed name, so that a node's
-    log is always found in the same place; kept, it would stand in the way of the next deployment, so it goes.
+    All of it follows the account's ``on_destroy``: a bucket, volume or log without its key is lost. The log group has a
+    fixed name, so that a node's log is always found in the same place; one that was retained is taken over by the next
+    deployment, which asks CloudFormation to import what exists.
+
+    Attributes:
+        key: the account's key, which encrypts all of it.
+        bucket: the node's bucket.
+        state_volume: the volume with the node's keys and checkpoints.
     """
 
     def __init__(self, scope: Construct, id_: str, *, federation: Federation, home: Node, phase: Phase) -> None:
@@ -34,58 +37,16 @@ class Storage(FederateStack):
             federation=federation,
             home=home,
             phase=phase,
-            description=f"Federate {federation.name}: bucket, state volume and log of {home.id}",
+            description=f"Federate {federation.name}: key, bucket, state volume and log of {home.id}",
         )
         self.key = account_key(self, home)
-        self.bucket = self._bucket()
+        self.bucket = node_bucket(self, home, self.key)
         self.state_volume = self._state_volume(home)
         self._log_group("LogGroup", home.log_group)
         self._log_group("FlowLogGroup", home.flow_log_group)
         self.tell("BucketName", self.bucket.ref, description="The node's own bucket")
         self.tell("StateVolumeId", self.state_volume.ref, description="The volume with the node's keys and checkpoints")
-
-    def _bucket(self) -> s3.CfnBucket:
-        bucket = s3.CfnBucket(
-            self,
-            "Bucket",
-            bucket_encryption=s3.CfnBucket.BucketEncryptionProperty(
-                server_side_encryption_configuration=[
-                    s3.CfnBucket.ServerSideEncryptionRuleProperty(
-                        server_side_encryption_by_default=s3.CfnBucket.ServerSideEncryptionByDefaultProperty(
-                            sse_algorithm="AES256"
-                        )
-                    )
-                ]
-            ),
-            ownership_controls=s3.CfnBucket.OwnershipControlsProperty(
-                rules=[s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")]
-            ),
-            public_access_block_configuration=s3.CfnBucket.PublicAccessBlockConfigurationProperty(
-                block_public_acls=True,
-                block_public_policy=True,
-                ignore_public_acls=True,
-                restrict_public_buckets=True,
-            ),
-            versioning_configuration=s3.CfnBucket.VersioningConfigurationProperty(status="Enabled"),
-        )
-        tls_only = s3.CfnBucketPolicy(
-            self,
-            "BucketPolicy",
-            bucket=bucket.ref,
-            policy_document=policy(
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:*",
-                    "Resource": [bucket.attr_arn, f"{bucket.attr_arn}/*"],
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                }
-            ),
-        )
-        self.keep_or_delete(bucket)
-        self.keep_or_delete(tls_only)
-        return bucket
+        self.tell("KeyArn", self.key.attr_arn, description="The key that encrypts what the node keeps")
 
     def _state_volume(self, home: Node) -> ec2.CfnVolume:
         volume = ec2.CfnVolume(
@@ -108,4 +69,4 @@ class Storage(FederateStack):
             retention_in_days=LOG_RETENTION_DAYS,
             kms_key_id=self.key.attr_arn,
         )
-        group.apply_removal_policy(RemovalPolicy.DESTROY)
+        self.keep_or_delete(group)

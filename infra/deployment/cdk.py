@@ -70,6 +70,8 @@ class CdkCommand:
         """Deploy stacks of one account."""
         given = [part for name, value in sorted(parameters.items()) for part in ("--parameters", f"{name}={value}")]
         options = ["--require-approval", "never", "--progress", "events", "--concurrency", str(concurrency), *given]
+        # The log group of a federation that was here before was retained under the name that the new one needs.
+        options.append("--import-existing-resources")
         return self._run("deploy", stacks, profile, options, title)
 
     def destroy(self, stacks: Sequence[str], *, profile: str, concurrency: int, title: str) -> CdkRun:

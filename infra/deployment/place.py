@@ -29,6 +29,7 @@ from infra.deployment.instances import (
     refuse_without_image,
 )
 from infra.deployment.lock import alone
+from infra.deployment.log_key import follow_keys
 from infra.deployment.orphans import delete, in_words, links, orphans
 from infra.deployment.side_by_side import Interrupted
 from infra.deployment.teardown import NotDestroyed, Teardown, refuse_wrong_order
@@ -99,6 +100,8 @@ class Place:
                 self._forget_what_nodes_before_said(stacks)
                 try:
                     Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
+                    for group in follow_keys(self.federation.name, stacks, self.accounts):
+                        board.say(f"The log group {group} was here before; what comes is encrypted by the new key.")
                 finally:
                     for name in empty_default_groups(stacks, self.accounts):
                         board.say(f"{name}: its VPC's default security group is emptied.")

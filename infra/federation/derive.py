@@ -104,6 +104,11 @@ class Node:
         return self.parameter_prefix
 
     @property
+    def bucket_prefix(self) -> str:
+        """What every key of the node's begins with in its bucket: empty, or a folder's name with ``/`` at its end."""
+        return self.spec.bucket_prefix or ""
+
+    @property
     def key_alias(self) -> str:
         """The name of the node's own KMS key."""
         return f"alias/federate/{self.federation}/{self.id}"

@@ -13,12 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from infra.federation.values import (
     AccountId,
     AvailabilityZone,
+    BucketName,
     Cidr,
     Deadline,
     Email,
     Flag,
     ImageId,
     KeyArn,
+    KeyPrefix,
     Name,
     PositiveFloat,
     PositiveInt,
@@ -99,6 +101,18 @@ class Account(Model):
         default="retain",
         description="What `destroy` does with this account's bucket, state volume and log, and with the key that they "
         "are encrypted by.",
+    )
+    bucket: BucketName | None = Field(
+        default=None,
+        description="An existing bucket of this account and Region for what the node reads and writes; one is made if "
+        "left out. Its policy and settings are left as they are, and `destroy` never touches it.",
+        examples=["hospital-a-research"],
+    )
+    bucket_prefix: KeyPrefix | None = Field(
+        default=None,
+        description="Where in the existing bucket the node's `data/`, `run/`, `releases/` and `results/` are; it may "
+        "touch nothing else there. At the top if left out.",
+        examples=["federate/"],
     )
     kms_key: KeyArn | None = Field(
         default=None,

@@ -30,6 +30,8 @@ _TAIL = """
 - the instance type exists and has the GPUs that `gpu_mapping` speaks of;
 - data set, model and aggregation are installed (entry points), the quorum is not above the number of sites;
 - `scaffold` has the optimizer `sgd`; `trimmed_mean` and `median` have five participants and a quorum of five or more;
+- a `kms_key` is of the node's own account and Region, a `bucket_prefix` stands beside a `bucket`, and no two nodes
+  share a bucket under one prefix;
 - no hospital is at two sites; at most 125 sites, and a warning above 50, the quota of peerings that AWS gives at first;
 - no secret stands in the file, and none of FedML's switches for privacy, attack or defence.
 """

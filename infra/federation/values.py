@@ -27,6 +27,8 @@ _IMAGE = r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$"
 _KEY = r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$"
 _TOPIC = r"^arn:aws:sns:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:[A-Za-z0-9_-]{1,256}$"
 _EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
+_BUCKET = r"^[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9])){1,61}[a-z0-9]$"
+_KEY_PREFIX = r"^([A-Za-z0-9_.=-]+/)+$"
 _ZONE = r"^([a-z]{2}(-[a-z]+)+-[0-9])?[a-z]$"
 
 
@@ -166,6 +168,20 @@ Email = Annotated[
     str,
     StringConstraints(pattern=_EMAIL, max_length=254),
     _matching(_EMAIL, "a mail address", "One address, such as it-operations@hospital-a.example."),
+]
+BucketName = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=63),
+    _matching(_BUCKET, "a bucket's name", "3 to 63 lower-case letters, digits, hyphens and single dots; no s3://."),
+]
+KeyPrefix = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    _matching(
+        _KEY_PREFIX,
+        "a prefix",
+        "Folders' names of letters, digits and _ . = -, each with / after it and none before: research/federate/.",
+    ),
 ]
 Cidr = Annotated[
     IPv4Network,

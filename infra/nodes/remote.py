@@ -125,6 +125,10 @@ class Remote:
         """
         return self.stack_output("Storage", "BucketName")
 
+    def key(self, name: str) -> str:
+        """Return the key in the node's bucket of what the contract calls so: ``data/patient.csv.gz``."""
+        return f"{self.node.bucket_prefix}{name}"
+
     def credentials(self) -> Any:
         """Return the credentials of the node's account, for what boto3 has no call for."""
         return self._accounts.credentials(profile=self.node.profile)

@@ -51,7 +51,7 @@ def bring(aggregator: Remote, federation: Federation, *, home: Path) -> Path:
             f"{aggregator.where} published {run[:80]!r} as the name of its run, which is none.",
             remedy="Nothing was written here. Whoever changed that parameter can change it back.",
         )
-    prefix = f"{contract.RESULTS_PREFIX}{run}/"
+    prefix = aggregator.key(f"{contract.RESULTS_PREFIX}{run}/")
     folder = home / "results" / federation.name / run
     found = False
     with explained(aggregator.where):

@@ -112,18 +112,21 @@ def approve(remote: Remote, digest: str) -> None:
 def _put_run_files(remote: Remote, federation: Federation, release: Release) -> None:
     """Write the run files and which release they are for."""
     manifest = Manifest(release=release.digest, files=run_files(federation, remote.node))
-    remote.client("s3").put_object(Bucket=remote.bucket, Key=contract.MANIFEST_KEY, Body=manifest.text().encode())
+    remote.client("s3").put_object(
+        Bucket=remote.bucket, Key=remote.key(contract.MANIFEST_KEY), Body=manifest.text().encode()
+    )
 
 
 def _data(remote: Remote, folder: Path, say: Callable[[str], None]) -> tuple[int, int]:
     """Make what is under ``data/`` the folder's content; return bytes sent and the number of objects."""
-    wanted = {f"{contract.DATA_PREFIX}{path.relative_to(folder).as_posix()}": path for path in _files(folder)}
-    sent = sum(_put_once(remote, key, path, _digest(path), say) for key, path in wanted.items())
+    below = remote.key(contract.DATA_PREFIX)
+    wanted = {f"{below}{path.relative_to(folder).as_posix()}": path for path in _files(folder)}
     s3 = remote.client("s3")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=remote.bucket, Prefix=contract.DATA_PREFIX)
-    for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
-        if key not in wanted:
-            s3.delete_object(Bucket=remote.bucket, Key=key)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=remote.bucket, Prefix=below)
+    there = {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", [])}
+    sent = sum(_put_once(remote, key, path, there.get(key), say) for key, path in wanted.items())
+    for key in there.keys() - wanted.keys():
+        s3.delete_object(Bucket=remote.bucket, Key=key)
     return sent, len(wanted)
 
 
@@ -135,33 +138,37 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _put_release(remote: Remote, release: Release, say: Callable[[str], None]) -> int:
     """Upload the release whatever is there: it is small, and what its object says of itself proves nothing."""
-    key = release_key(release.digest)
+    key = remote.key(release_key(release.digest))
     size = release.path.stat().st_size
     say(f"uploads {key}, {size / 1e6:.1f} MB")
     remote.client("s3").upload_file(str(release.path), remote.bucket, key)
     return size
 
 
-def _put_once(remote: Remote, key: str, path: Path, digest: str, say: Callable[[str], None]) -> int:
-    """Upload a file unless the object has its size and says that it has its digest; return the bytes sent."""
+def _put_once(remote: Remote, key: str, path: Path, size_there: int | None, say: Callable[[str], None]) -> int:
+    """Upload a file unless the object has its size and is tagged with its digest; return the bytes sent.
+
+    The digest is a tag and not the object's metadata, because nobody but the node reads an object of data: that takes
+    s3:GetObject, and a tag does not.
+    """
     s3 = remote.client("s3")
-    size = path.stat().st_size
-    if _head(s3, remote.bucket, key) == (size, digest):
+    size, digest = path.stat().st_size, _digest(path)
+    if size_there == size and _tagged_digest(s3, remote.bucket, key) == digest:
         return 0
     say(f"uploads {key}, {size / 1e6:.1f} MB")
-    s3.upload_file(str(path), remote.bucket, key, ExtraArgs={"Metadata": {_SHA256: digest}})
+    s3.upload_file(str(path), remote.bucket, key, ExtraArgs={"Tagging": f"{_SHA256}={digest}"})
     return size
 
 
-def _head(s3: Any, bucket: str, key: str) -> tuple[int, str | None] | None:
-    """Return an object's size and the digest that we wrote beside it, or None if there is no such object."""
+def _tagged_digest(s3: Any, bucket: str, key: str) -> str | None:
+    """Return the digest that we wrote beside an object, or None if there is none."""
     try:
-        found = s3.head_object(Bucket=bucket, Key=key)
+        tags = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
             return None
         raise
-    return int(found["ContentLength"]), found["Metadata"].get(_SHA256)
+    return next((str(tag["Value"]) for tag in tags if tag["Key"] == _SHA256), None)
 
 
 def _digest(path: Path) -> str:

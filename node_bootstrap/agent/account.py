@@ -64,16 +64,19 @@ class Account:
         )
 
     def items(self, prefix: str) -> Iterator[Item]:
-        """Iterate over the objects under a prefix."""
-        pages = self._bucket.get_paginator("list_objects_v2").paginate(Bucket=self._facts.bucket, Prefix=prefix)
+        """Iterate over the objects under a prefix of the contract, such as ``data/``; their keys are so as well."""
+        below = self._facts.bucket_prefix
+        pages = self._bucket.get_paginator("list_objects_v2").paginate(
+            Bucket=self._facts.bucket, Prefix=f"{below}{prefix}"
+        )
         for page in pages:
             for found in page.get("Contents", []):
-                yield Item(found["Key"], found["ETag"], found["Size"])
+                yield Item(found["Key"].removeprefix(below), found["ETag"], found["Size"])
 
     def read(self, key: str) -> bytes | None:
         """Return an object's content, or None if there is no such object."""
         try:
-            body: bytes = self._bucket.get_object(Bucket=self._facts.bucket, Key=key)["Body"].read()
+            body: bytes = self._get(key).read()
         except ClientError as error:
             if self._is_missing(key, error):
                 return None
@@ -85,7 +88,7 @@ class Account:
         part = path.with_name(f".{path.name}.part")
         try:
             # A plain GET, in pieces: a site's tables need not fit into memory.
-            body: Any = self._bucket.get_object(Bucket=self._facts.bucket, Key=key)["Body"]
+            body = self._get(key)
         except ClientError as error:
             if self._is_missing(key, error):
                 return False
@@ -98,7 +101,7 @@ class Account:
 
     def upload(self, path: Path, key: str) -> None:
         """Write a file to an object; large files go in parts."""
-        self._bucket.upload_file(str(path), self._facts.bucket, key)
+        self._bucket.upload_file(str(path), self._facts.bucket, f"{self._facts.bucket_prefix}{key}")
 
     def log(self, stream: str, lines: Sequence[str]) -> None:
         """Append lines to a stream of the node's log group; a long one becomes several events."""
@@ -129,6 +132,10 @@ class Account:
                 logStreamName=stream,
                 logEvents=events[start : start + _EVENTS_PER_CALL],
             )
+
+    def _get(self, key: str) -> Any:
+        """Return the body of an object, to be read."""
+        return self._bucket.get_object(Bucket=self._facts.bucket, Key=f"{self._facts.bucket_prefix}{key}")["Body"]
 
     def _is_missing(self, key: str, error: ClientError) -> bool:
         """Say whether the error means that there is no such object.

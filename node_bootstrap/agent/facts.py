@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+_OPTIONAL = "bucket_prefix"
+
 
 class FactsError(Exception):
     """The file with the facts is missing or not what user data writes."""
@@ -24,6 +26,7 @@ class Facts:
         parameter_prefix: of its parameters.
         secret_prefix: of its secrets.
         log_group: where its log goes.
+        bucket_prefix: what every key of the node's begins with in the bucket; user data names it only if there is one.
     """
 
     federation: str
@@ -34,6 +37,7 @@ class Facts:
     parameter_prefix: str
     secret_prefix: str
     log_group: str
+    bucket_prefix: str = ""
 
     @property
     def uri(self) -> str:
@@ -50,7 +54,7 @@ class Facts:
         names = [field.name for field in fields(cls)]
         try:
             found = json.loads(path.read_text("utf-8"))
-            given = {name: found[name] for name in names}
+            given = {name: found[name] for name in names if name != _OPTIONAL or name in found}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FactsError(f"{path} does not hold a node's facts ({', '.join(names)}): {error}") from None
         wrong = [name for name, value in given.items() if not isinstance(value, str) or not value]

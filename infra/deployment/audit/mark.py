@@ -12,6 +12,8 @@ from stacks.plan import NODE_IMAGE, DeploymentPlan
 _FEDERATION = "federate:federation"
 _STACK = "aws:cloudformation:stack-name"
 _LOGICAL_ID = "aws:cloudformation:logical-id"
+#: Of kinds that a storage stack has one of.
+_LOGICAL_IDS = {"log group": "LogGroup", "KMS key": "Key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,16 @@ class Found:
         id: its identifier in the account.
         tags: its tags, as far as they are known.
         is_going: whether AWS is deleting it already.
+        node: whose it is, where that is known otherwise than by the tags of CloudFormation.
+        ends: the day on which AWS deletes it, by what is decided already; empty where nothing is.
     """
 
     kind: str
     id: str
     tags: Mapping[str, str] = field(default_factory=dict)
     is_going: bool = False
+    node: str = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,16 @@ class Mark:
     federation: str
     retained: frozenset[tuple[str, str]]
     pipeline: str | None = None
+    #: (node, logical id) likewise, for what bears no tag of CloudFormation.
+    retained_of_nodes: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, plan: DeploymentPlan) -> Mark:
         """Return the mark of a plan's federation."""
         kept = frozenset((stack.name, logical_id) for stack in plan.stacks for logical_id in stack.retained)
+        of_nodes = frozenset((stack.node, logical_id) for stack in plan.stacks for logical_id in stack.retained)
         pipeline = next((stack.name for stack in plan.stacks if stack.id == NODE_IMAGE), None)
-        return cls(plan.federation, kept, pipeline)
+        return cls(plan.federation, kept, pipeline, of_nodes)
 
     def is_stack(self, name: str) -> bool:
         """Say whether a stack is the federation's, in the plan or not. Names of federations have no capitals."""
@@ -59,6 +68,10 @@ class Mark:
     def is_bucket(self, name: str) -> bool:
         """Say whether a bucket has a name that CloudFormation makes for one of the federation's storage stacks."""
         return re.match(rf"{re.escape(self.federation)}-(hub|site)storage-", name) is not None
+
+    def node_of(self, log_group: str) -> str:
+        """Return the node whose log group has this name: it is the name's last part."""
+        return log_group.removeprefix(f"/federate/{self.federation}/")
 
     def is_tagged(self, tags: Mapping[str, str]) -> bool:
         """Say whether tags are those of the federation."""
@@ -76,7 +89,8 @@ class Mark:
             found.id.partition("-BuildProfile")[0],
         ):
             return True
-        return (found.tags.get(_STACK, ""), found.tags.get(_LOGICAL_ID, "")) in self.retained
+        by_tags = (found.tags.get(_STACK, ""), found.tags.get(_LOGICAL_ID, "")) in self.retained
+        return by_tags or (found.node, _LOGICAL_IDS.get(found.kind, "")) in self.retained_of_nodes
 
 
 def tags_of(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:

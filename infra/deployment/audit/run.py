@@ -21,12 +21,15 @@ Lister = Callable[[Any, Mark], Iterator[Found]]
 _REGIONAL: tuple[tuple[str, Lister], ...] = (
     ("cloudformation", services.stacks),
     ("ec2", ec2.leftovers),
+    ("kms", services.keys),
     ("logs", services.log_groups),
     ("ssm", services.parameters),
     ("secretsmanager", services.secrets),
 )
 _GLOBAL: tuple[tuple[str, Lister], ...] = (("s3", services.buckets), ("iam", services.identities))
 _POLL_SECONDS = 1.0
+#: Kinds that an account's block can name, with the name there.
+_AGAIN = {"bucket": "bucket", "KMS key": "kms_key"}
 
 
 class SomethingIsLeft(FederateError):
@@ -44,9 +47,14 @@ class Leftover:
     kind: str
     id: str
     is_going: bool
+    ends: str = ""
 
     def __str__(self) -> str:
         """Render it as one line."""
+        return f"{self._place}{f', until {self.ends}' if self.ends else ''}"
+
+    @property
+    def _place(self) -> str:
         return f"account {self.account}, {self.region}: {self.kind} {self.id}"
 
 
@@ -59,12 +67,14 @@ class Audit:
         retained: what the federation declares to outlive its stacks.
         unread: services that could not be asked, and why.
         accounts: the accounts that were asked.
+        ending: keys that are deleted on a day to come; until then that can be taken back.
     """
 
     left: tuple[Leftover, ...]
     retained: tuple[Leftover, ...]
     unread: tuple[str, ...]
     accounts: tuple[str, ...]
+    ending: tuple[Leftover, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -89,16 +99,28 @@ class Audit:
     def text(self) -> str:
         """Say it to a person."""
         asked = f"{len(self.accounts)} account{'s' if len(self.accounts) > 1 else ''}"
+        ending = [f"  {leftover}" for leftover in self.ending]
+        if ending:
+            ending.insert(0, "Keys that AWS deletes later; until then, aws kms cancel-key-deletion takes it back:")
         if self.is_clean and not self.retained:
-            return f"Audited {asked}: nothing is left."
+            return "\n".join([f"Audited {asked}: nothing is left.", *ending])
         counts = Counter(leftover.kind for leftover in self.retained)
         kept = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in counts.items())
         lines = [f"Audited {asked}: nothing is left but what is declared retained ({kept}):"]
-        return "\n".join([*lines, *(f"  {leftover}" for leftover in self.retained)])
+        lines += [f"  {leftover}" for leftover in self.retained]
+        return "\n".join([*lines, *_how_to_use(self.retained), *ending])
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for ``--json``."""
         return asdict(self)
+
+
+def _how_to_use(retained: Sequence[Leftover]) -> Iterator[str]:
+    """Yield how the next deployment uses what was retained: what has no fixed name has to be named in the file."""
+    again = [f"  account {kept.account}: {_AGAIN[kept.kind]}: {kept.id}" for kept in retained if kept.kind in _AGAIN]
+    if again:
+        yield "The next deployment takes a log group over. To use bucket and key again, name them in federation.yaml:"
+        yield from again
 
 
 def audit(
@@ -138,13 +160,14 @@ def _look(plan: DeploymentPlan, stacks: Sequence[StackPlan], accounts: Accounts)
     left: list[Leftover] = []
     retained: list[Leftover] = []
     unread: list[str] = []
+    ending: list[Leftover] = []
     for (stack, _, _), (found, trouble) in zip(jobs, answers, strict=True):
         for item in found:
-            leftover = Leftover(stack.account, stack.region, item.kind, item.id, item.is_going)
-            (retained if mark.is_retained(item) else left).append(leftover)
+            leftover = Leftover(stack.account, stack.region, item.kind, item.id, item.is_going, item.ends)
+            (ending if item.ends else retained if mark.is_retained(item) else left).append(leftover)
         if trouble:
             unread.append(trouble)
-    return Audit(tuple(left), tuple(retained), tuple(unread), tuple(sorted(seen)))
+    return Audit(tuple(left), tuple(retained), tuple(unread), tuple(sorted(seen)), tuple(ending))
 
 
 def _ask(

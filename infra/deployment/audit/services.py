@@ -1,4 +1,4 @@
-"""What the other services still have: stacks, buckets, logs, roles, parameters and secrets of the federation."""
+"""What the other services still have: stacks, buckets, keys, logs, roles, parameters and secrets of the federation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def buckets(s3: Any, mark: Mark) -> Iterator[Found]:
             continue
         tags = _bucket_tags(s3, name)
         if not mark.is_anothers(tags) and (mark.is_bucket(name) or mark.is_tagged(tags)):
-            yield Found("bucket", name, tags)
+            is_log = tags.get("aws:cloudformation:logical-id") == "AccessLog"
+            yield Found("access-log bucket" if is_log else "bucket", name, tags)
 
 
 def _bucket_tags(s3: Any, name: str) -> dict[str, str]:
@@ -43,7 +44,32 @@ def log_groups(logs: Any, mark: Mark) -> Iterator[Found]:
     """Yield log groups under the federation's prefix."""
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/federate/{mark.federation}/"):
         for group in page["logGroups"]:
-            yield Found("log group", group["logGroupName"])
+            yield Found("log group", group["logGroupName"], node=mark.node_of(group["logGroupName"]))
+
+
+def keys(kms: Any, mark: Mark) -> Iterator[Found]:
+    """Yield the keys that are tagged as the federation's; one that is being deleted has a day on which it ends.
+
+    A key whose tags we may not read is another's: a key of ours lets its account read them.
+    """
+    for page in kms.get_paginator("list_keys").paginate():
+        for key in page["Keys"]:
+            tags = _key_tags(kms, key["KeyId"])
+            if mark.is_anothers(tags) or not mark.is_tagged(tags):
+                continue
+            told = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+            ends = told["DeletionDate"].date().isoformat() if told["KeyState"] == "PendingDeletion" else ""
+            yield Found("KMS key", told["Arn"], tags, node=tags.get("federate:node", ""), ends=ends)
+
+
+def _key_tags(kms: Any, key: str) -> dict[str, str]:
+    try:
+        pages = kms.get_paginator("list_resource_tags").paginate(KeyId=key)
+        return {tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]}
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("AccessDeniedException", "NotFoundException"):
+            return {}
+        raise
 
 
 def identities(iam: Any, mark: Mark) -> Iterator[Found]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.federation.checks import accounts, hardware, monitoring, network, sites, training
+from infra.federation.checks import accounts, hardware, monitoring, network, sites, storage, training
 from infra.federation.finding import Finding
 from infra.federation.model import Federation
 from infra.federation.registry import Installed
@@ -16,6 +16,7 @@ def check(federation: Federation, installed: Installed) -> list[Finding]:
         *accounts.check(federation),
         *network.check(federation),
         *hardware.check(federation),
+        *storage.check(federation),
         *sites.check(federation),
         *monitoring.check(federation),
         *training.check(federation, installed),

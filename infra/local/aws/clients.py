@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -36,15 +36,19 @@ class InProcessClients:
         key = (service, account, region)
         with self._making:
             if key not in self._clients:
-                self._clients[key] = self._make(service, account, region)
+                self._clients[key] = self._make(service, static_key(account), region)
             return self._clients[key]
 
-    def _make(self, service: str, account: str, region: str) -> Any:
+    def holding(self, keys: Mapping[str, str], service: str, region: str) -> Any:
+        """Return a client that acts as who was given these keys, the ``Credentials`` of STS's answer."""
+        return self._make(service, keys["AccessKeyId"], region)
+
+    def _make(self, service: str, access_key: str, region: str) -> Any:
         client = self._session.client(
             service,
             region_name=region,
             endpoint_url="http://127.0.0.1",
-            aws_access_key_id=static_key(account),
+            aws_access_key_id=access_key,
             aws_secret_access_key=SECRET,
             config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
         )

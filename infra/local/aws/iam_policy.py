@@ -1,7 +1,7 @@
 """A small evaluation of IAM policies, for the few places where loopback AWS asks whether something is allowed. Pure.
 
 Source: "Policy evaluation logic" and "IAM JSON policy elements: Condition operators" in the AWS IAM User Guide. A
-condition operator that is not implemented counts as not met.
+condition operator that is not implemented counts as not met. Where a key is absent, a negated operator is met.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ def condition_holds(condition: Mapping[str, Mapping[str, Any]], context: Context
 def _operator_holds(operator: str, key: str, values: list[str], context: Context) -> bool:
     name, optional = operator.removesuffix("IfExists"), operator.endswith("IfExists")
     given = {name.lower(): value for name, value in context.items()}.get(key.lower())
+    if name == "Null":
+        return values == [str(given is None).lower()]
     if given is None:
-        return optional
+        return optional or (name in _OPERATORS and "Not" in name)
     compare = _OPERATORS.get(name)
     return compare is not None and compare(given, values)
 
@@ -79,6 +81,8 @@ _OPERATORS: dict[str, Callable[[str, list[str]], bool]] = {
     "StringLike": lambda given, values: any(fnmatch.fnmatchcase(given, value) for value in values),
     "ArnEquals": lambda given, values: any(fnmatch.fnmatchcase(given, value) for value in values),
     "ArnLike": lambda given, values: any(fnmatch.fnmatchcase(given, value) for value in values),
+    "ArnNotEquals": lambda given, values: not any(fnmatch.fnmatchcase(given, value) for value in values),
+    "NumericLessThan": lambda given, values: any(float(given) < float(value) for value in values),
     "Bool": lambda given, values: given.lower() in [value.lower() for value in values],
 }
 

@@ -36,9 +36,8 @@ class Account:
 
     @property
     def plan(self) -> DeploymentPlan:
-        stack = StackPlan(
-            "HubStorage", "fed-HubStorage", "hub", "aggregator", self.id, REGION, "p", {}, (), ("Volume", "Bucket")
-        )
+        kept = ("Volume", "Bucket", "Key", "LogGroup")
+        stack = StackPlan("HubStorage", "fed-HubStorage", "hub", "aggregator", self.id, REGION, "p", {}, (), kept)
         return DeploymentPlan("fed", "0", (stack,))
 
     def audit(self) -> Audit:
@@ -117,6 +116,9 @@ PLANTED: dict[str, Callable[[Account], Any]] = {
         Domain="vpc", TagSpecifications=tags("elastic-ip", OURS)
     ),
     "bucket": lambda account: account.client("s3").create_bucket(Bucket=f"fed-hubstorage-bucket-{account.id}"),
+    "KMS key": lambda account: account.client("kms").create_key(
+        Tags=[{"TagKey": "federate:federation", "TagValue": "fed"}]
+    ),
     "log group": lambda account: account.client("logs").create_log_group(logGroupName="/federate/fed/hospital-a"),
     "parameter": lambda account: account.client("ssm").put_parameter(
         Name="/federate/fed/hospital-a/state", Value="{}", Type="String"
@@ -154,6 +156,8 @@ def test_what_is_another_federations_is_not_ours(account: Account) -> None:
     role(account, "federate-fed-2-aggregator", ANOTHERS)  # or the node 2-aggregator of the federation fed?
     account.client("s3").create_bucket(Bucket=f"fed-2-hubstorage-bucket-{account.id}")
     account.client("logs").create_log_group(logGroupName="/federate/fed-2/aggregator")
+    account.client("kms").create_key(Tags=[{"TagKey": "federate:federation", "TagValue": "fed-2"}])
+    account.client("kms").create_key()
     account.client("ssm").put_parameter(Name="/federate/fed-2/aggregator/state", Value="{}", Type="String")
     account.client("secretsmanager").create_secret(Name="federate/fed-2/x", SecretString="s")
     account.client("iam").create_instance_profile(InstanceProfileName="fed-2-HubNode-InstanceProfile-1")
@@ -178,6 +182,29 @@ def test_only_what_the_plan_declares_is_retained(account: Account) -> None:
     found = account.audit()
     assert [leftover.kind for leftover in found.retained] == ["volume"]
     assert [leftover.kind for leftover in found.left] == ["volume"]
+
+
+def test_a_log_group_and_a_key_are_retained_by_their_nodes_name(account: Account) -> None:
+    def of(node: str) -> list[dict[str, str]]:
+        return [{"TagKey": "federate:federation", "TagValue": "fed"}, {"TagKey": "federate:node", "TagValue": node}]
+
+    for node in ("aggregator", "hospital-gone"):
+        account.client("logs").create_log_group(logGroupName=f"/federate/fed/{node}")
+        account.client("kms").create_key(Tags=of(node))
+    found = account.audit()
+    assert sorted(leftover.kind for leftover in found.retained) == ["KMS key", "log group"]
+    assert sorted(leftover.kind for leftover in found.left) == ["KMS key", "log group"]
+    assert "kms_key: arn:aws:kms:us-east-1:" in found.text()
+
+
+def test_a_key_that_is_deleted_later_is_told_with_its_day_and_is_not_left(account: Account) -> None:
+    kms = account.client("kms")
+    key = kms.create_key(Tags=[{"TagKey": "federate:federation", "TagValue": "fed"}])["KeyMetadata"]
+    day = kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=30)["DeletionDate"].date()
+    found = account.audit()
+    assert (found.left, found.retained, found.is_clean) == ((), (), True)
+    assert f"{key['Arn']}, until {day.isoformat()}" in found.text()
+    assert "cancel-key-deletion" in found.text()
 
 
 def test_a_service_that_may_not_be_asked_is_told_and_never_taken_for_empty(account: Account) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from desk import PROFILES, Desk
 
+LOG = "/federate/fed/hospital-b"
+
 
 def test_a_federation_is_deployed_compared_destroyed_and_all_of_it_again(desk: Desk) -> None:
     desk.run("deploy", "--stacks-only")
@@ -30,20 +32,42 @@ def test_a_federation_is_deployed_compared_destroyed_and_all_of_it_again(desk: D
 
     audit = json.loads(desk.run("--json", "destroy")[0])
     assert audit["left"] == []
-    assert [(kept["account"], kept["kind"]) for kept in audit["retained"]] == [
-        ("222222222222", "volume"),
-        ("222222222222", "bucket"),
-    ]
-    kept = desk.client("hospital-b", "s3").get_object(Bucket=_bucket(desk, "hospital-b"), Key="data/x")
-    assert kept["Body"].read() == b"kept"
+    kept = {(item["account"], item["kind"]): item["id"] for item in audit["retained"]}
+    assert set(kept) == {
+        ("222222222222", kind) for kind in ("volume", "bucket", "access-log bucket", "log group", "KMS key")
+    }
+    assert {item["account"] for item in audit["ending"]} == {"111111111111", "333333333333"}
+    bucket, key = kept["222222222222", "bucket"], kept["222222222222", "KMS key"]
+    found = desk.client("hospital-b", "s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert [(item["Key"], item["Size"]) for item in found] == [("data/x", 4)]
     assert all(desk.stacks(profile) == {} for profile in PROFILES)
 
-    desk.run("deploy", "--stacks-only")
+    # The next deployment takes the log over, and the bucket if it is named; its key is a new one.
+    logs = desk.client("hospital-b", "logs")
+    logs.create_log_stream(logGroupName=LOG, logStreamName="of-before")
+    assert _key_of_log(desk) == key
+    file = desk.folder / "federation.yaml"
+    file.write_text(file.read_text().replace("on_destroy: retain", f"on_destroy: retain, bucket: {bucket}"))
+    _, said = desk.run("deploy", "--stacks-only")
+    assert f"The log group {LOG} was here before" in said
+    streams = logs.describe_log_streams(logGroupName=LOG)["logStreams"]
+    assert "of-before" in [stream["logStreamName"] for stream in streams]
+    assert _key_of_log(desk) == _output(desk, "hospital-b", "KeyArn") != key
+    assert _bucket(desk, "hospital-b") == bucket
     desk.run("destroy")
     desk.run("destroy")
     assert all(desk.stacks(profile) == {} for profile in PROFILES)
 
 
 def _bucket(desk: Desk, profile: str) -> str:
-    buckets: Any = desk.client(profile, "s3").list_buckets()["Buckets"]
-    return str(buckets[0]["Name"])
+    return _output(desk, profile, "BucketName")
+
+
+def _output(desk: Desk, profile: str, name: str) -> str:
+    (stack,) = desk.client(profile, "cloudformation").describe_stacks(StackName=f"fed-SiteStorage-{profile}")["Stacks"]
+    return str({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}[name])
+
+
+def _key_of_log(desk: Desk) -> Any:
+    (group,) = desk.client("hospital-b", "logs").describe_log_groups(logGroupNamePrefix=LOG)["logGroups"]
+    return group.get("kmsKeyId")

@@ -237,10 +237,7 @@ def places(desk: IdentityDesk) -> Iterator[tuple[str, bytes]]:
         told = desk.client(node, "ec2").describe_instance_attribute(InstanceId=body["instance"], Attribute="userData")
         yield f"user data of {node}", base64.b64decode(told["UserData"]["Value"])
         yield f"parameters of {node}", json.dumps(desk.parameters(node)).encode()
-        s3 = desk.client(node, "s3")
-        for bucket in s3.list_buckets()["Buckets"]:
-            for item in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
-                yield f"s3 {node} {item['Key']}", s3.get_object(Bucket=bucket["Name"], Key=item["Key"])["Body"].read()
+        yield from desk.objects(node)
         for secret in desk.client(node, "secretsmanager").list_secrets()["SecretList"]:
             yield f"secret {secret['Name']} of {node}", b"secret"
     yield "log", desk.run("logs")[0].encode()

@@ -86,3 +86,77 @@ def test_an_import_of_nothing_fails_the_change_set(account: Any) -> None:
 def test_a_change_set_of_a_stack_that_is_not_there_is_refused(account: Any) -> None:
     with pytest.raises(ClientError, match=r"Stack \[s\] does not exist"):
         plan(account, template(Vpc=vpc()))
+
+
+def log_group(policy: str = "Retain", **properties: Any) -> dict[str, Any]:
+    named = {"LogGroupName": "/federate/eicu/hospital-a", **properties}
+    return {"Type": "AWS::Logs::LogGroup", "DeletionPolicy": policy, "Properties": named}
+
+
+def execute(account: Any) -> str:
+    """Execute change set ``c`` of stack ``s``; return the stack's status."""
+    account.client("cloudformation").execute_change_set(StackName="s", ChangeSetName="c")
+    return str(account.stack("s")["StackStatus"])
+
+
+@pytest.fixture
+def kept(account: Any) -> Any:
+    """An account whose log group is what another deployment left."""
+    logs = account.client("logs")
+    logs.create_log_group(logGroupName="/federate/eicu/hospital-a")
+    logs.create_log_stream(logGroupName="/federate/eicu/hospital-a", logStreamName="of-before")
+    return account
+
+
+def streams(account: Any) -> list[str]:
+    told = account.client("logs").describe_log_streams(logGroupName="/federate/eicu/hospital-a")["logStreams"]
+    return [stream["logStreamName"] for stream in told]
+
+
+@pytest.mark.parametrize("policy", ["Retain", "RetainExceptOnCreate"])
+def test_what_exists_under_its_name_is_imported_if_that_is_asked_for(kept: Any, policy: str) -> None:
+    body = template({"Arn": {"Value": {"Fn::GetAtt": ["Log", "Arn"]}}}, Log=log_group(policy), Vpc=vpc())
+    described = plan(kept, body, "CREATE", ImportExistingResources=True)
+    changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in described["Changes"]}
+    assert {name: change["Action"] for name, change in changes.items()} == {"Log": "Import", "Vpc": "Add"}
+    assert changes["Log"]["PhysicalResourceId"] == "/federate/eicu/hospital-a"
+    assert execute(kept) == "CREATE_COMPLETE"
+    assert ("Log", "IMPORT_COMPLETE") in [(where, what) for where, what, _ in kept.events("s")]
+    assert streams(kept) == ["of-before"]
+    assert kept.outputs("s")["Arn"].endswith(":log-group:/federate/eicu/hospital-a:*")
+
+
+def test_an_import_changes_nothing_of_what_it_takes(kept: Any) -> None:
+    plan(kept, template(Log=log_group(RetentionInDays=7)), "CREATE", ImportExistingResources=True)
+    execute(kept)
+    (group,) = kept.client("logs").describe_log_groups()["logGroups"]
+    assert "retentionInDays" not in group
+    assert kept.update("s", template(Log=log_group(RetentionInDays=30))) == "UPDATE_COMPLETE"
+    assert kept.client("logs").describe_log_groups()["logGroups"][0]["retentionInDays"] == 30
+
+
+def test_without_being_asked_for_nothing_is_imported(kept: Any) -> None:
+    described = plan(kept, template(Log=log_group()), "CREATE")
+    assert [c["ResourceChange"]["Action"] for c in described["Changes"]] == ["Add"]
+    assert execute(kept) == "ROLLBACK_COMPLETE"
+    assert "already exists" in kept.reason("s", "Log", "CREATE_FAILED")
+
+
+def test_what_the_template_would_delete_is_not_imported(kept: Any) -> None:
+    described = plan(kept, template(Log=log_group("Delete")), "CREATE", ImportExistingResources=True)
+    assert described["Status"] == "FAILED"
+    assert "The affected resources are Log ({LogGroupName=/federate/eicu/hospital-a})" in described["StatusReason"]
+
+
+def test_what_belongs_to_another_stack_is_not_imported(account: Any) -> None:
+    assert account.create("first", template(Log=log_group())) == "CREATE_COMPLETE"
+    described = plan(account, template(Log=log_group()), "CREATE", ImportExistingResources=True)
+    assert (described["Status"], "stack first" in described["StatusReason"]) == ("FAILED", True)
+
+
+@pytest.mark.parametrize("policy", ["Retain", "RetainExceptOnCreate"])
+def test_what_was_imported_stays_when_the_stack_cannot_be_made(kept: Any, policy: str) -> None:
+    wrong = {**subnet("10.99.0.0/24"), "DependsOn": ["Log"]}
+    plan(kept, template(Log=log_group(policy), Vpc=vpc(), Subnet=wrong), "CREATE", ImportExistingResources=True)
+    assert execute(kept) == "ROLLBACK_COMPLETE"
+    assert streams(kept) == ["of-before"]

@@ -197,3 +197,139 @@ def test_the_image_parameters_of_aws_name_images_that_exist(account: Any) -> Non
     name = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
     image = account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
     assert account.client("ec2").describe_images(ImageIds=[image])["Images"][0]["State"] == "available"
+
+
+def node_client(account: Any, role: str) -> Any:
+    """Return an S3 client with the keys of a role of the account, which is made for that."""
+    account.client("iam").create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(TRUST))
+    arn = f"arn:aws:iam::{account.id}:role/{role}"
+    keys = account.client("sts").assume_role(RoleArn=arn, RoleSessionName="i-0")["Credentials"]
+    return account.clients.holding(keys, "s3", "us-east-1")
+
+
+def shut(account: Any, **statement: Any) -> str:
+    """Make a bucket with an object, and a policy that denies something; return its name."""
+    s3, name = account.client("s3"), f"shut-{account.id}"
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="data/k", Body=b"v", Tagging="sha256=abc")
+    deny = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Resource": [f"arn:aws:s3:::{name}/data/*"], **statement}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Statement": [deny]}))
+    return name
+
+
+def test_what_is_denied_to_all_but_a_role_the_role_alone_gets(account: Any) -> None:
+    own, other = node_client(account, "node"), node_client(account, "other")
+    arn = f"arn:aws:iam::{account.id}:role/node"
+    name = shut(account, Action=["s3:GetObject"], Condition={"ArnNotEquals": {"aws:PrincipalArn": arn}})
+    assert own.get_object(Bucket=name, Key="data/k")["Body"].read() == b"v"
+    for stranger in (other, account.client("s3")):
+        for read in (stranger.get_object, stranger.head_object):
+            with pytest.raises(ClientError, match="403"):
+                read(Bucket=name, Key="data/k")
+    account.client("s3").put_object(Bucket=name, Key="data/k", Body=b"w", Tagging="sha256=def")
+
+
+def test_an_objects_tags_take_an_action_of_their_own(account: Any) -> None:
+    name = shut(account, Action=["s3:GetObject"], Condition={"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::1:x"}})
+    (tag,) = account.client("s3").get_object_tagging(Bucket=name, Key="data/k")["TagSet"]
+    assert tag == {"Key": "sha256", "Value": "abc"}
+
+
+def test_a_policy_sees_which_key_a_put_asks_for(account: Any) -> None:
+    asked = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    other = {"StringNotEquals": {asked: "arn:own"}, "Null": {asked: "false"}}
+    name, s3 = shut(account, Action=["s3:PutObject"], Condition=other), account.client("s3")
+    s3.put_object(Bucket=name, Key="data/default", Body=b"v")
+    s3.put_object(Bucket=name, Key="data/own", Body=b"v", ServerSideEncryption="aws:kms", SSEKMSKeyId="arn:own")
+    with pytest.raises(ClientError, match="403"):
+        s3.put_object(Bucket=name, Key="data/other", Body=b"v", ServerSideEncryption="aws:kms", SSEKMSKeyId="arn:o")
+
+
+def test_an_access_log_goes_to_a_bucket_whose_policy_lets_the_logging_service_write(account: Any) -> None:
+    def body(prefix: str | None, *, admitted: bool = True) -> dict[str, Any]:
+        allow = {
+            "Effect": "Allow",
+            "Principal": {"Service": "logging.s3.amazonaws.com"},
+            "Action": ["s3:PutObject"],
+            "Resource": {"Fn::Sub": "${Log.Arn}/*"},
+        }
+        logging = {"DestinationBucketName": {"Ref": "Log"}, "LogFilePrefix": prefix}
+        bucket = {"Type": "AWS::S3::Bucket", "DependsOn": ["Access"]}
+        document = {"Version": "2012-10-17", "Statement": [allow if admitted else {**allow, "Effect": "Deny"}]}
+        policy = {"Bucket": {"Ref": "Log"}, "PolicyDocument": document}
+        return template(
+            {"Name": {"Value": {"Ref": "Bucket"}}, "Log": {"Value": {"Ref": "Log"}}},
+            Log={"Type": "AWS::S3::Bucket"},
+            Access={"Type": "AWS::S3::BucketPolicy", "Properties": policy},
+            Bucket={**bucket, "Properties": {"LoggingConfiguration": logging}} if prefix else bucket,
+        )
+
+    def empty(bucket: str) -> int:
+        s3 = account.client("s3")
+        found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        for item in found:
+            s3.delete_object(Bucket=bucket, Key=item["Key"])
+        return len(found)
+
+    def target() -> Any:
+        told = account.client("s3").get_bucket_logging(Bucket=account.outputs("s")["Name"])
+        return told.get("LoggingEnabled", {}).get("TargetPrefix")
+
+    assert account.create("s", body("first/")) == "CREATE_COMPLETE"
+    assert target() == "first/"
+    assert account.update("s", body("second/")) == "UPDATE_COMPLETE"
+    assert target() == "second/"
+    assert account.update("s", body(None)) == "UPDATE_COMPLETE"
+    assert target() is None
+    assert empty(account.outputs("s")["Log"])  # it was asked where its log goes, which is in the log
+    assert account.delete("s") == "DELETE_COMPLETE"
+    assert account.create("refused", body("x/", admitted=False)) == "ROLLBACK_COMPLETE"
+    assert "permissions to the logging service" in account.reason("refused", "Bucket", "CREATE_FAILED")
+
+
+LOGS_USE = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+
+
+def key_for_logs(account: Any, group: str) -> dict[str, Any]:
+    """Return a key that CloudWatch Logs may use for one log group."""
+    arn = f"arn:aws:logs:us-east-1:{account.id}:log-group:{group}"
+    use = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logs.us-east-1.amazonaws.com"},
+        "Action": LOGS_USE,
+        "Resource": ["*"],
+        "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": [arn, f"{arn}/*"]}},
+    }
+    own = {"AWS": f"arn:aws:iam::{account.id}:root"}
+    root = {"Effect": "Allow", "Principal": own, "Action": "kms:*", "Resource": "*"}
+    return {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Version": "2012-10-17", "Statement": [root, use]}}}
+
+
+def test_a_log_groups_key_is_set_changed_and_taken_away(account: Any) -> None:
+    def body(key: str | None) -> dict[str, Any]:
+        encrypted = {"KmsKeyId": {"Fn::GetAtt": [key, "Arn"]}} if key else {}
+        keys = {name: key_for_logs(account, "/federate/x") for name in ("First", "Second")}
+        log = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/federate/x/flows", **encrypted}}
+        outputs = {name: {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in keys}
+        return template(outputs, **keys, Log=log)
+
+    def key() -> str | None:
+        (group,) = account.client("logs").describe_log_groups()["logGroups"]
+        return group.get("kmsKeyId")
+
+    assert account.create("s", body("First")) == "CREATE_COMPLETE"
+    assert key() == account.outputs("s")["First"]
+    assert account.update("s", body("Second")) == "UPDATE_COMPLETE"
+    assert key() == account.outputs("s")["Second"]
+    assert account.update("s", body(None)) == "UPDATE_COMPLETE"
+    assert key() is None
+
+
+@pytest.mark.parametrize("group", ["/federate/other", "/federate/xy"])
+def test_a_key_whose_policy_does_not_name_the_log_group_is_refused_for_it(account: Any, group: str) -> None:
+    encrypted = {"LogGroupName": group, "KmsKeyId": {"Fn::GetAtt": ["Key", "Arn"]}}
+    body = template(
+        Key=key_for_logs(account, "/federate/x"), Log={"Type": "AWS::Logs::LogGroup", "Properties": encrypted}
+    )
+    assert account.create("s", body) == "ROLLBACK_COMPLETE"
+    assert "is not allowed to be used with arn:aws:logs:" in account.reason("s", "Log", "CREATE_FAILED")

@@ -170,5 +170,5 @@ def test_the_document_holds_from_the_hubs_deployment_to_a_hospital_leaving(loopb
     assert loopback.stacks("hospital-a") == {}
     volumes = loopback.client("hospital-a", "ec2").describe_volumes()["Volumes"]
     assert [volume["VolumeId"] for volume in volumes] == [state_volume]
-    assert len(loopback.client("hospital-a", "s3").list_buckets()["Buckets"]) == 1
+    assert len(loopback.client("hospital-a", "s3").list_buckets()["Buckets"]) == 2  # the log of who asked for what
     assert loopback.client("hospital-a", "iam").list_roles()["Roles"] == []

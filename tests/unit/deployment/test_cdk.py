@@ -48,7 +48,7 @@ def test_a_deployment_uses_the_templates_that_are_there_and_one_profile(script: 
     assert json.loads(run.said())["arguments"] == [
         *("deploy", "A", "B", "--exclusively", "--app", str(script.parent / "assembly"), "--profile", "hospital-a"),
         *("--no-notices", "--no-version-reporting", "--require-approval", "never", "--progress", "events"),
-        *("--concurrency", "2", "--parameters", "fed-A:X=1"),
+        *("--concurrency", "2", "--parameters", "fed-A:X=1", "--import-existing-resources"),
     ]
     assert "deploy-sites-hospital-a" in run.log.name
 

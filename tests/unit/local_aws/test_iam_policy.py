@@ -38,6 +38,14 @@ def test_a_deny_wins() -> None:
         ({"StringNotEquals": {"ec2:AccepterVpc": HUB}}, False),
         ({"StringEquals": {"ec2:Missing": "x"}}, False),
         ({"StringEqualsIfExists": {"ec2:Missing": "x"}}, True),
+        ({"StringNotEquals": {"ec2:Missing": "x"}}, True),
+        ({"ArnNotEquals": {"ec2:Missing": HUB}}, True),
+        ({"ArnNotEquals": {"ec2:AccepterVpc": HUB}}, False),
+        ({"ArnNotEquals": {"ec2:AccepterVpc": HUB.replace("0a", "0b")}}, True),
+        ({"Null": {"ec2:Missing": "true"}}, True),
+        ({"Null": {"ec2:AccepterVpc": "true"}}, False),
+        ({"Null": {"ec2:AccepterVpc": "false"}}, True),
+        ({"DateNotEquals": {"ec2:Missing": "2030-01-01"}}, False),
         ({"DateLessThan": {"ec2:AccepterVpc": "2030-01-01"}}, False),
     ],
 )
@@ -58,3 +66,8 @@ def test_conditions_compare_as_their_operators_say(condition: dict[str, Any], ho
 def test_a_role_trusts_whom_its_policy_names(principal: Any, trusted: bool) -> None:
     policy = {"Statement": {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}}
     assert trusts(policy, "111111111111", {}) is trusted
+
+
+@pytest.mark.parametrize(("version", "holds"), [("1.0", True), ("1.1", True), ("1.2", False), ("1.3", False)])
+def test_numbers_are_compared_as_numbers(version: str, holds: bool) -> None:
+    assert condition_holds({"NumericLessThan": {"s3:TlsVersion": "1.2"}}, {"s3:TlsVersion": version}) is holds

@@ -116,3 +116,16 @@ def test_many_lines_go_in_several_calls_and_a_long_one_in_pieces(aws: RecordedAw
 def test_an_empty_event_is_never_sent(aws: RecordedAws, reached: Account) -> None:
     reached.log("s", ["", " "])
     assert [call.operation for call in aws.calls] == ["CreateLogStream"]
+
+
+def test_in_a_bucket_with_a_prefix_everything_is_below_it_and_the_agent_does_not_know(
+    aws: RecordedAws, tmp_path: Path
+) -> None:
+    reached = Account(facts(bucket_prefix="icu/federate/"))
+    aws.account.objects |= {"icu/federate/run/a": b"content", "run/b": b"another's"}
+    assert [item.key for item in reached.items("run/")] == ["run/a"]
+    assert reached.read("run/a") == b"content"
+    assert reached.read("run/b") is None
+    assert reached.download("run/a", tmp_path / "a")
+    reached.upload(tmp_path / "a", "results/run/a")
+    assert aws.calls[-1].given["Key"] == "icu/federate/results/run/a"

@@ -49,3 +49,12 @@ def test_without_its_facts_the_agent_says_so_and_ends(
     assert main(["--facts", str(tmp_path / "nowhere.json"), *places]) == 2
     assert "nowhere.json does not hold a node's facts (federation, node, role," in capsys.readouterr().err
     assert not (tmp_path / "root").exists()
+
+
+def test_a_prefix_of_the_bucket_is_read_where_user_data_names_one(tmp_path: Path) -> None:
+    path = tmp_path / "node.json"
+    path.write_text(json.dumps({**FACTS, "bucket_prefix": "federate/"}))
+    assert Facts.read(path) == facts(bucket_prefix="federate/")
+    path.write_text(json.dumps({**FACTS, "bucket_prefix": ""}))
+    with pytest.raises(FactsError, match="bucket_prefix is not what it should be"):
+        Facts.read(path)

@@ -50,10 +50,10 @@ def test_every_parameter_has_a_source_and_every_source_is_an_output(example: Any
 def test_outputs_are_the_contract_between_accounts(example: Any) -> None:
     network = {"VpcId", "NodeSecurityGroupId", "NodeInterfaceId", "ConnectEndpointId"}
     expected = {
-        "HubStorage": {"BucketName", "StateVolumeId"},
+        "HubStorage": {"BucketName", "KeyArn", "StateVolumeId"},
         "HubNetwork": network,
         "HubNode": {"InstanceId"},
-        "SiteStorage-hospital-a": {"BucketName", "StateVolumeId"},
+        "SiteStorage-hospital-a": {"BucketName", "KeyArn", "StateVolumeId"},
         "SiteNetwork-hospital-a": network | {"PeeringId"},
         "SiteNode-hospital-a": {"InstanceId"},
         "HubLink-hospital-a": set(),

@@ -1,4 +1,4 @@
-"""What outlives a node, and what outlives the federation."""
+"""What outlives a node, what outlives the federation, and what a bucket refuses."""
 
 from __future__ import annotations
 
@@ -7,43 +7,100 @@ from typing import Any
 import pytest
 
 STORAGE = ("HubStorage", "SiteStorage-hospital-a", "SiteStorage-hospital-b")
+KEY = {"Fn::GetAtt": ["Key", "Arn"]}
+BUCKET = {"Fn::GetAtt": ["Bucket", "Arn"]}
+KEEPS = ("Key", "AccessLog", "AccessLogPolicy", "Bucket", "BucketPolicy", "StateVolume", "LogGroup")
+
+
+def _statements(assembly: Any, name: str, stack: str = "SiteStorage-hospital-a") -> dict[str, Any]:
+    document = assembly.templates[stack]["Resources"][name]["Properties"]["PolicyDocument"]
+    return {statement["Sid"]: statement for statement in document["Statement"]}
 
 
 @pytest.mark.parametrize("stack", STORAGE)
-def test_the_bucket_is_private_versioned_and_encrypted(example: Any, stack: str) -> None:
-    bucket = example.templates[stack]["Resources"]["Bucket"]["Properties"]
+@pytest.mark.parametrize("name", ["Bucket", "AccessLog"])
+def test_a_bucket_is_private_versioned_and_its_owners(example: Any, stack: str, name: str) -> None:
+    bucket = example.templates[stack]["Resources"][name]["Properties"]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
-    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert "BucketName" not in bucket
 
 
 @pytest.mark.parametrize("stack", STORAGE)
-def test_the_bucket_is_refused_without_tls(example: Any, stack: str) -> None:
-    policy = example.templates[stack]["Resources"]["BucketPolicy"]["Properties"]
-    (deny,) = policy["PolicyDocument"]["Statement"]
-    assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", "s3:*")
-    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    bucket = {"Fn::GetAtt": ["Bucket", "Arn"]}
-    assert deny["Resource"] == [bucket, {"Fn::Join": ["", [bucket, "/*"]]}]
+def test_the_bucket_is_encrypted_by_the_accounts_key(example: Any, stack: str) -> None:
+    bucket = example.templates[stack]["Resources"]["Bucket"]["Properties"]
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule == {
+        "BucketKeyEnabled": True,
+        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
+    }
+
+
+@pytest.mark.parametrize("stack", STORAGE)
+@pytest.mark.parametrize("name", ["BucketPolicy", "AccessLogPolicy"])
+def test_a_bucket_is_refused_without_tls_of_today(example: Any, stack: str, name: str) -> None:
+    bucket = {"Fn::GetAtt": [{"BucketPolicy": "Bucket", "AccessLogPolicy": "AccessLog"}[name], "Arn"]}
+    for sid, condition in (
+        ("TlsOnly", {"Bool": {"aws:SecureTransport": "false"}}),
+        ("Tls12OrNewer", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+    ):
+        deny = _statements(example, name, stack)[sid]
+        assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", {"AWS": "*"}, ["s3:*"])
+        assert deny["Condition"] == condition
+        assert deny["Resource"] == [bucket, {"Fn::Join": ["", [bucket, "/*"]]}]
+
+
+def test_a_buckets_policy_allows_nobody_anything(example: Any) -> None:
+    assert {statement["Effect"] for statement in _statements(example, "BucketPolicy").values()} == {"Deny"}
+
+
+def test_other_accounts_are_refused_whatever_their_roles_allow(example: Any) -> None:
+    deny = _statements(example, "BucketPolicy")["OtherAccounts"]
+    assert deny["Action"] == ["s3:*"]
+    assert deny["Condition"] == {
+        "StringNotEquals": {"aws:PrincipalAccount": "111111111111"},
+        "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+    }
+
+
+def test_every_action_that_gives_the_content_of_data_is_the_nodes_alone(example: Any) -> None:
+    deny = _statements(example, "BucketPolicy")["DataIsReadByTheNodeAlone"]
+    assert {"s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectVersionForReplication"} <= set(deny["Action"])
+    assert deny["Resource"] == [{"Fn::Join": ["", [BUCKET, "/data/*"]]}]
+    role = example.templates["SiteNode-hospital-a"]["Resources"]["Role"]["Properties"]["RoleName"]
+    assert deny["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::111111111111:role/{role}"}}
+
+
+def test_the_access_log_is_kept_a_year_in_a_bucket_that_only_the_logging_service_writes_to(example: Any) -> None:
+    resources = example.templates["SiteStorage-hospital-a"]["Resources"]
+    logging = resources["Bucket"]["Properties"]["LoggingConfiguration"]
+    assert logging == {"DestinationBucketName": {"Ref": "AccessLog"}, "LogFilePrefix": "hospital-a/"}
+    assert "AccessLogPolicy" in resources["Bucket"]["DependsOn"]
+    (rule,) = resources["AccessLog"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] == 365
+    (encryption,) = resources["AccessLog"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    statements = _statements(example, "AccessLogPolicy")
+    (allowed,) = [statement for statement in statements.values() if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert allowed["Condition"]["StringEquals"] == {"aws:SourceAccount": "111111111111"}
+    deny = statements["NobodyElseWrites"]
+    assert deny["Action"] == ["s3:PutObject"]
+    assert deny["Condition"] == {"StringNotEquals": {"aws:PrincipalServiceName": "logging.s3.amazonaws.com"}}
 
 
 @pytest.mark.parametrize(("choice", "policy"), [("retain", "Retain"), ("delete", "Delete")])
-def test_bucket_and_state_volume_follow_the_account_and_the_log_goes(
-    data: Any, synth: Any, choice: str, policy: str
-) -> None:
+def test_all_that_is_kept_follows_the_account(data: Any, synth: Any, choice: str, policy: str) -> None:
     data["participants"][0]["on_destroy"] = choice
     assembly = synth(data)
     resources = assembly.templates["SiteStorage-hospital-a"]["Resources"]
-    for name in ("Bucket", "BucketPolicy", "StateVolume"):
+    for name in KEEPS:
         assert resources[name]["DeletionPolicy"] == policy
         assert resources[name]["UpdateReplacePolicy"] == policy
-    assert resources["LogGroup"]["DeletionPolicy"] == "Delete"
     (plan,) = [stack for stack in assembly.plan.stacks if stack.id == "SiteStorage-hospital-a"]
-    assert set(plan.retained) == {n for n, r in resources.items() if r.get("DeletionPolicy") == "Retain"}
+    assert set(plan.retained) == (set(KEEPS) if choice == "retain" else set())
 
 
 def test_nothing_is_retained_that_the_plan_does_not_declare(example: Any) -> None:
@@ -53,7 +110,38 @@ def test_nothing_is_retained_that_the_plan_does_not_declare(example: Any) -> Non
         assert set(stack.retained) == retained
 
 
-def test_the_log_is_found_under_the_nodes_name(example: Any) -> None:
+def test_the_log_is_found_under_the_nodes_name_and_kept_a_year(example: Any) -> None:
     group = example.templates["SiteStorage-hospital-a"]["Resources"]["LogGroup"]["Properties"]
     assert group["LogGroupName"] == "/federate/eicu/hospital-a"
     assert group["RetentionInDays"] == 365
+
+
+def test_a_bucket_that_is_there_already_is_used_and_left_as_it_is(data: Any, synth: Any) -> None:
+    data["participants"][0] |= {"bucket": "hospital-a-research", "bucket_prefix": "eicu/"}
+    assembly = synth(data)
+    resources = assembly.templates["SiteStorage-hospital-a"]["Resources"]
+    assert not [name for name, resource in resources.items() if resource["Type"].startswith("AWS::S3::")]
+    outputs = assembly.templates["SiteStorage-hospital-a"]["Outputs"]
+    assert outputs["BucketName"]["Value"] == "hospital-a-research"
+
+
+def test_in_a_bucket_that_is_there_already_the_node_has_its_prefix_and_nothing_else(data: Any, synth: Any) -> None:
+    data["participants"][0] |= {"bucket": "hospital-a-research", "bucket_prefix": "eicu/"}
+    role = synth(data).templates["SiteNode-hospital-a"]["Resources"]["Role"]["Properties"]
+    statements = next(p["PolicyDocument"]["Statement"] for p in role["Policies"] if p["PolicyName"] == "s3")
+    by_sid = {statement["Sid"]: statement for statement in statements}
+    bucket = "arn:aws:s3:::hospital-a-research"
+    readable = ["eicu/run/*", "eicu/releases/*", "eicu/data/*"]
+    assert by_sid["ListOwnBucket"]["Condition"] == {"StringLike": {"s3:prefix": readable}}
+    assert by_sid["ReadWhatTheNodeIsGiven"]["Resource"] == [f"{bucket}/{prefix}" for prefix in readable]
+    assert by_sid["WriteResults"]["Resource"] == [f"{bucket}/eicu/results/*"]
+
+
+def test_the_node_is_told_its_prefix_and_a_node_without_one_is_not(data: Any, synth: Any, example: Any) -> None:
+    def told(assembly: Any) -> str:
+        instance = assembly.templates["SiteNode-hospital-a"]["Resources"]["Instance"]["Properties"]
+        return str(instance["UserData"])
+
+    assert "bucket_prefix" not in told(example)
+    data["participants"][0] |= {"bucket": "hospital-a-research", "bucket_prefix": "eicu/"}
+    assert '"bucket_prefix": "eicu/"' in told(synth(data)).replace("\\", "")

@@ -12,6 +12,7 @@ def apply() -> None:
         alarms_api,
         connect_endpoints,
         console_output,
+        log_keys,
         run_command_api,
         ssh_keys_api,
     )
@@ -19,6 +20,7 @@ def apply() -> None:
     account_facts_api.add()
     alarms_api.add()
     connect_endpoints.add()
+    log_keys.add()
     ssh_keys_api.add()
     run_command_api.add()
     console_output.add()

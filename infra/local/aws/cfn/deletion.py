@@ -12,6 +12,15 @@ from infra.local.aws.resources.base import Call, Handler
 MakeCall = Callable[[Stack, str], Call]
 
 
+def policy_of(resource: Resource, *, rolling_back: bool) -> str:
+    """Return a resource's deletion policy where its stack is deleted, or the making of the resource is undone."""
+    if rolling_back and resource.imported:
+        return "Retain"
+    if resource.deletion_policy == "RetainExceptOnCreate":
+        return "Delete" if rolling_back else "Retain"
+    return resource.deletion_policy
+
+
 class Remover:
     """Deletes resources of stacks through their handlers."""
 
@@ -65,9 +74,7 @@ class Remover:
             if name not in wanted or name in spared:
                 continue
             resource = stack.resources[name]
-            policy = resource.deletion_policy
-            if policy == "RetainExceptOnCreate":
-                policy = "Delete" if rolling_back else "Retain"
+            policy = policy_of(resource, rolling_back=rolling_back)
             if self.remove(stack, resource, policy):
                 del stack.resources[name]
             else:

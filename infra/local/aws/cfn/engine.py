@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from infra.local.aws.cfn import plan as planning
@@ -16,7 +17,7 @@ from infra.local.aws.cfn.graph import creation_order
 from infra.local.aws.cfn.operation import Operation, Request
 from infra.local.aws.cfn.parameters import resolve
 from infra.local.aws.cfn.stack import Output, Stack, Stacks, now
-from infra.local.aws.cfn.template import Template, parse
+from infra.local.aws.cfn.template import ResourceDefinition, Template, parse
 from infra.local.aws.cfn.world import StackWorld
 from infra.local.aws.resources.base import Call, Clients, Handler
 
@@ -67,7 +68,7 @@ class Engine:
                 description=request.get("Description"),
                 on_failure=request.get("OnStackFailure"),
             )
-            self._plan(change_set)
+            self._plan(change_set, importing=bool(request.get("ImportExistingResources")))
             if new:
                 self.stacks.add(stack)
                 stack.move("REVIEW_IN_PROGRESS", "User Initiated")
@@ -217,26 +218,40 @@ class Engine:
         world = StackWorld(stack, self.stacks, self._clients, hidden)
         return Resolver(wanted.template, wanted.parameters, stack.place, world)
 
-    def _changes(self, stack: Stack, wanted: Request) -> tuple[planning.Change, ...]:
+    def _changes(self, stack: Stack, wanted: Request, *, importing: bool = False) -> tuple[planning.Change, ...]:
+        def find(definition: ResourceDefinition, name: str) -> str | None:
+            found = self._handlers[definition.type].find(self._call(stack, definition.logical_id), name)
+            if found is not None:
+                self._refuse_import_from_stack(stack, definition.type, found.physical_id)
+            return found.physical_id if found else None
+
         return planning.plan(
             wanted.template,
             stack.resources,
             self._handlers,
             wanted.tags,
             lambda hidden: self._resolver(stack, wanted, hidden),
+            *((find,) if importing else ()),
         )
 
-    def _plan(self, change_set: ChangeSet) -> None:
+    def _refuse_import_from_stack(self, stack: Stack, kind: str, physical_id: str) -> None:
+        for other in self.stacks.live(stack.account, stack.region):
+            if any((held.type, held.physical_id) == (kind, physical_id) for held in other.resources.values()):
+                raise CloudFormationError(f"Resource {physical_id} already belongs to stack {other.name}")
+
+    def _plan(self, change_set: ChangeSet, *, importing: bool = False) -> None:
         stack, wanted = change_set.stack, change_set.request
         change_set.invalid = planning.invalid_properties(wanted.template, self._handlers)
         if change_set.invalid:
             change_set.fail(EARLY_VALIDATION)
             return
         try:
-            change_set.changes = self._changes(stack, wanted)
+            change_set.changes = self._changes(stack, wanted, importing=importing)
         except (CloudFormationError, ResourceFailure) as error:
             change_set.fail(str(error))
             return
+        imports = frozenset(change.logical_id for change in change_set.changes if change.action == "Import")
+        change_set.request = replace(wanted, imports=imports)
         if change_set.kind == "UPDATE" and not change_set.changes and not self._outputs_differ(stack, wanted.template):
             change_set.fail(NO_CHANGES)
 
@@ -259,7 +274,7 @@ class Engine:
         return Call(stack.place, logical_id, self._clients)
 
     def _operate(self, stack: Stack, wanted: Request, on_failure: str | None) -> None:
-        wanted = Request(wanted.template, wanted.parameters, wanted.tags, wanted.creating, stack.disable_rollback)
+        wanted = replace(wanted, disable_rollback=stack.disable_rollback)
         Operation(
             stack,
             wanted,

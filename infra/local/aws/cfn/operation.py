@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 from infra.local.aws.cfn.deletion import MakeCall, Remover
 from infra.local.aws.cfn.errors import CloudFormationError, ResourceFailure
@@ -33,6 +34,8 @@ class Request:
     tags: Mapping[str, str]
     creating: bool
     disable_rollback: bool = False
+    #: Resources that exist and are taken into the stack as they are.
+    imports: frozenset[str] = frozenset()
 
 
 class _Stop(Exception):
@@ -113,7 +116,8 @@ class Operation:
         except Exception as error:
             self._resource_failed(definition, current, error)
         if current is None:
-            self._create(definition, handler, properties, None)
+            make = self._import if name in self._request.imports else self._create
+            make(definition, handler, properties, None)
             return
         changes = property_changes(handler, current.properties, properties)
         if any(change.recreation != "Never" for change in changes):
@@ -149,6 +153,25 @@ class Operation:
         self._stack.resources[name] = resource
         self._steps.append(Step(name, old, replaced=old is not None))
         self._stack.record(name, made.physical_id, kind, resource.status)
+
+    def _import(self, definition: ResourceDefinition, handler: Handler, properties: dict[str, object], _: None) -> None:
+        """Take a resource that exists into the stack; its configuration is not touched, whatever the template says."""
+        name, kind = definition.logical_id, definition.type
+        self._stack.record(name, "", kind, "IMPORT_IN_PROGRESS", "Resource import started.")
+        custom = str(properties[handler.schema.name or ""])
+        try:
+            found = handler.find(self._make_call(self._stack, name), custom)
+            if found is None:
+                raise ResourceFailure(f"Resource of type '{kind}' with identifier '{custom}' was not found.")
+        except Exception as error:
+            self._resource_failed(definition, None, error)
+        resource = self._resource(
+            definition, properties, found.physical_id, found.ref or found.physical_id, found.attributes
+        )
+        resource.status, resource.imported = "IMPORT_COMPLETE", True
+        self._stack.resources[name] = resource
+        self._steps.append(Step(name, None))
+        self._stack.record(name, found.physical_id, kind, resource.status, "Resource import completed.")
 
     def _replace(
         self, definition: ResourceDefinition, handler: Handler, current: Resource, properties: dict[str, object]
@@ -214,7 +237,7 @@ class Operation:
     def _needs(self, definition: ResourceDefinition) -> frozenset[str]:
         return frozenset(dependencies(definition, self._request.template.resources))
 
-    def _resource_failed(self, definition: ResourceDefinition, current: Resource | None, error: Exception) -> None:
+    def _resource_failed(self, definition: ResourceDefinition, current: Resource | None, error: Exception) -> NoReturn:
         verb = "CREATE" if current is None else "UPDATE"
         physical = current.physical_id if current else ""
         reason = event_reason(definition.type, error)

@@ -6,7 +6,7 @@ Source: "ResourceChange", "ResourceTargetDefinition" and "DescribeChangeSet" in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from infra.local.aws.cfn.stack import Resource
 from infra.local.aws.cfn.template import ResourceDefinition, Template
 from infra.local.aws.resources.base import Handler
 
+Find = Callable[[ResourceDefinition, str], str | None]
 Replacement = Literal["True", "False", "Conditional"]
 
 
@@ -34,7 +35,7 @@ class PropertyChange:
 class Change:
     """One resource that would be added, modified or removed."""
 
-    action: Literal["Add", "Modify", "Remove"]
+    action: Literal["Add", "Import", "Modify", "Remove"]
     logical_id: str
     type: str
     physical_id: str | None = None
@@ -117,6 +118,7 @@ def plan(
     handlers: Mapping[str, Handler],
     stack_tags: Mapping[str, str],
     make_resolver: Callable[[frozenset[str]], Resolver],
+    find: Find = lambda definition, name: None,
 ) -> tuple[Change, ...]:
     """Compare a template with what a stack has.
 
@@ -127,6 +129,7 @@ def plan(
         stack_tags: the stack's new tags.
         make_resolver: gives a resolver to which the resources named are as if they did not exist yet: those that would
             be replaced, whose identifiers are known only afterwards.
+        find: gives the identifier of a resource that exists outside of stacks under a custom name, which is imported.
 
     Returns:
         Changes in the order of creation; removals last, in the order of deletion.
@@ -140,8 +143,8 @@ def plan(
         resolver = make_resolver(frozenset(replaced))
         if name not in existing:
             # What cannot be resolved, an import of nothing for one, is found here and not in the middle of the work.
-            desired_properties(definition, handlers[definition.type], resolver, stack_tags)
-            changes.append(Change("Add", name, definition.type))
+            wanted = desired_properties(definition, handlers[definition.type], resolver, stack_tags)
+            changes.append(_addition(definition, handlers[definition.type], wanted, find))
             replaced.add(name)
             continue
         change = _modification(definition, existing[name], handlers, resolver, stack_tags)
@@ -149,9 +152,37 @@ def plan(
             changes.append(change)
             if change.replacement != "False":
                 replaced.add(name)
+    _check_imports(changes, template, handlers)
     gone = [name for name in existing if name not in live]
     changes += [Change("Remove", name, existing[name].type, existing[name].physical_id) for name in reversed(gone)]
     return tuple(changes)
+
+
+def _addition(definition: ResourceDefinition, handler: Handler, wanted: Mapping[str, Any], find: Find) -> Change:
+    name = wanted.get(handler.schema.name) if handler.schema.name else None
+    found = find(definition, name) if isinstance(name, str) and KNOWN_AFTER_APPLY not in name else None
+    return Change("Import" if found else "Add", definition.logical_id, definition.type, found)
+
+
+def _check_imports(changes: Iterable[Change], template: Template, handlers: Mapping[str, Handler]) -> None:
+    """Refuse to import what the template would delete.
+
+    Source of the text: aws/aws-cdk-cli pull request 1367, which quotes it.
+
+    Raises:
+        TemplateError: naming all of it.
+    """
+    affected = [
+        f"{change.logical_id} ({{{handlers[change.type].schema.name}={change.physical_id}}})"
+        for change in changes
+        if change.action == "Import" and not template.resources[change.logical_id].deletion_policy.startswith("Retain")
+    ]
+    if affected:
+        raise TemplateError(
+            "CloudFormation is attempting to import some resources because they already exist in your account. The "
+            "resources must have the DeletionPolicy attribute set to 'Retain' or 'RetainExceptOnCreate' in the "
+            f"template for successful import. The affected resources are {', '.join(affected)}"
+        )
 
 
 def _modification(

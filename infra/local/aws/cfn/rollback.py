@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.local.aws.cfn.deletion import MakeCall, Remover
+from infra.local.aws.cfn.deletion import MakeCall, Remover, policy_of
 from infra.local.aws.cfn.failures import event_reason
 from infra.local.aws.cfn.stack import Resource, Stack
 from infra.local.aws.resources.base import Handler
@@ -59,8 +59,7 @@ def undo_update(
         return
     stack.move("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
     for resource in unwanted:
-        policy = resource.deletion_policy
-        remover.remove(stack, resource, "Delete" if policy == "RetainExceptOnCreate" else policy)
+        remover.remove(stack, resource, policy_of(resource, rolling_back=True))
     stack.move("UPDATE_ROLLBACK_COMPLETE", reason)
 
 

@@ -35,6 +35,8 @@ class Resource:
     replace_policy: str
     #: What it was made after; deletion goes the other way.
     needs: frozenset[str] = frozenset()
+    #: Whether it existed before the stack took it: undoing the stack's making leaves it.
+    imported: bool = False
     status: str = "CREATE_COMPLETE"
     reason: str | None = None
     changed: datetime = field(default_factory=now)

@@ -36,6 +36,15 @@ def know(accounts: Accounts) -> None:
     _known.append(accounts)
 
 
+def holder_of(access_key: str) -> tuple[str, str] | None:
+    """Return account and ARN of who holds an access key; None where nobody does."""
+    for accounts in _known:
+        account = accounts.of_key(access_key)
+        if account is not None:
+            return account, accounts.principal_of(access_key) or f"arn:aws:iam::{account}:root"
+    return None
+
+
 def repair() -> None:
     """Teach moto our access keys, and what AssumeRole refuses."""
     moto.iam.models.get_account_id_from = _of_key

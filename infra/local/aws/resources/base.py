@@ -148,6 +148,13 @@ class Handler(ABC):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Delete the resource; one that is gone already is no error."""
 
+    def find(self, call: Call, name: str) -> Made | None:
+        """Return the resource that has this custom name, whoever made it; None where there is none.
+
+        A type that does not say so is never imported.
+        """
+        return None
+
     def snapshot(self, call: Call, physical_id: str) -> None:
         """Keep a snapshot before deletion (policy ``Snapshot``)."""
         raise ResourceFailure(f"{self.type} does not support the deletion policy Snapshot")

@@ -25,7 +25,14 @@ class LogGroup(Handler):
         logs.create_log_group(logGroupName=name, **key, **({"tags": tags} if tags else {}))
         call.begun(name)
         self._retention(call, name, properties)
-        return Made(name, {"Arn": f"arn:aws:logs:{call.region}:{call.account}:log-group:{name}:*"})
+        return Made(name, self._attributes(call, name))
+
+    def find(self, call: Call, name: str) -> Made | None:
+        """Return the log group of this name."""
+        pages = call.service("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+        if any(group["logGroupName"] == name for page in pages for group in page["logGroups"]):
+            return Made(name, self._attributes(call, name))
+        return None
 
     def update(self, call: Call, physical_id: str, old: Properties, new: Properties) -> Attributes:
         """Change retention, key and tags."""
@@ -47,6 +54,10 @@ class LogGroup(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Delete the log group with its logs."""
         call.service("logs").delete_log_group(logGroupName=physical_id)
+
+    @staticmethod
+    def _attributes(call: Call, name: str) -> Attributes:
+        return {"Arn": f"arn:aws:logs:{call.region}:{call.account}:log-group:{name}:*"}
 
     @staticmethod
     def _retention(call: Call, name: str, properties: Properties) -> None:

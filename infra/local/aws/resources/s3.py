@@ -31,7 +31,7 @@ class Bucket(Handler):
         create_only=names("BucketName"),
         updatable=names(
             "AccessControl BucketEncryption VersioningConfiguration PublicAccessBlockConfiguration OwnershipControls "
-            "LifecycleConfiguration"
+            "LifecycleConfiguration LoggingConfiguration"
         ),
         name="BucketName",
         tags="list",
@@ -47,12 +47,13 @@ class Bucket(Handler):
         call.begun(name)
         _configure(s3, name, {}, properties)
         _tag_as_cloudformation(call, name)
-        attributes = {
-            "Arn": f"arn:aws:s3:::{name}",
-            "DomainName": f"{name}.s3.amazonaws.com",
-            "RegionalDomainName": f"{name}.s3.{call.region}.amazonaws.com",
-        }
-        return Made(name, attributes)
+        return Made(name, _attributes(call, name))
+
+    def find(self, call: Call, name: str) -> Made | None:
+        """Return the account's bucket of this name."""
+        if any(bucket["Name"] == name for bucket in call.service("s3").list_buckets()["Buckets"]):
+            return Made(name, _attributes(call, name))
+        return None
 
     def update(self, call: Call, physical_id: str, old: Properties, new: Properties) -> Attributes:
         """Configure the bucket anew."""
@@ -63,6 +64,14 @@ class Bucket(Handler):
     def delete(self, call: Call, physical_id: str, properties: Properties) -> None:
         """Delete the bucket; refused while it is not empty."""
         call.service("s3").delete_bucket(Bucket=physical_id)
+
+
+def _attributes(call: Call, name: str) -> Attributes:
+    return {
+        "Arn": f"arn:aws:s3:::{name}",
+        "DomainName": f"{name}.s3.amazonaws.com",
+        "RegionalDomainName": f"{name}.s3.{call.region}.amazonaws.com",
+    }
 
 
 def _configure(s3: Any, bucket: str, old: Properties, new: Properties) -> None:
@@ -91,6 +100,8 @@ def _configure(s3: Any, bucket: str, old: Properties, new: Properties) -> None:
             s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=_lifecycle(new))
         else:
             s3.delete_bucket_lifecycle(Bucket=bucket)
+    if old.get("LoggingConfiguration") != new.get("LoggingConfiguration"):
+        s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus=_logging(bucket, new))
     if old.get("Tags") != new.get("Tags"):
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": new.get("Tags", [])})
 
@@ -113,6 +124,19 @@ def _encryption(properties: Properties) -> dict[str, Any]:
             made["BucketKeyEnabled"] = boolean(rule["BucketKeyEnabled"])
         rules.append(made)
     return {"Rules": rules}
+
+
+def _logging(bucket: str, properties: Properties) -> dict[str, Any]:
+    """Return where the access log goes, in the API's words."""
+    wanted = properties.get("LoggingConfiguration")
+    if wanted is None:
+        return {}
+    only(wanted, "LoggingConfiguration", "DestinationBucketName", "LogFilePrefix")
+    place = {
+        "TargetBucket": wanted.get("DestinationBucketName", bucket),
+        "TargetPrefix": wanted.get("LogFilePrefix", ""),
+    }
+    return {"LoggingEnabled": place}
 
 
 def _lifecycle(properties: Properties) -> dict[str, Any]:
