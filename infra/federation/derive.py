@@ -114,6 +114,16 @@ class Node:
         return f"federate-{self.federation}-{self.id}"
 
     @property
+    def watch_name(self) -> str:
+        """The node's dashboard and its topic; its alarms have their own name behind it."""
+        return f"federate-{self.federation}-{self.id}"
+
+    @property
+    def alarm_topic(self) -> str:
+        """ARN of the topic that the node's alarms are told to: the account's own choice, or the one that is made."""
+        return self.spec.alarm_topic or f"arn:aws:sns:{self.region}:{self.account}:{self.watch_name}"
+
+    @property
     def tls_name(self) -> str:
         """The DNS name in the node's certificate; independent of its address."""
         return f"{self.id}.{self.federation}.federate"

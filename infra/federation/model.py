@@ -14,6 +14,7 @@ from infra.federation.values import (
     AvailabilityZone,
     Cidr,
     Deadline,
+    Email,
     Flag,
     ImageId,
     KeyArn,
@@ -24,6 +25,7 @@ from infra.federation.values import (
     Region,
     TagKey,
     TagValue,
+    TopicArn,
     Whole,
     not_a_flag,
 )
@@ -98,6 +100,16 @@ class Account(Model):
         description="An existing KMS key of this account and Region that encrypts what the node keeps; one is made if "
         "left out.",
         examples=["arn:aws:kms:us-east-1:111111111111:key/01234567-89ab-cdef-0123-456789abcdef"],
+    )
+    alarm_topic: TopicArn | None = Field(
+        default=None,
+        description="An SNS topic that this account has already, for the node's alarms; one is made if left out.",
+        examples=["arn:aws:sns:us-east-1:111111111111:on-call"],
+    )
+    alarm_email: Email | None = Field(
+        default=None,
+        description="Who is told of alarms by mail, once they have confirmed it; for the topic that is made.",
+        examples=["it-operations@hospital-a.example"],
     )
 
 
@@ -230,6 +242,27 @@ class Security(Model):
     )
 
 
+class Monitoring(Model):
+    """Alarms and a dashboard in each account, of its own node alone. Whom they tell is each account's to say."""
+
+    enabled: Flag = Field(default=True, description="Make them.")
+    stalled_minutes: Annotated[Whole, Field(ge=1, le=10080)] = Field(
+        default=60, description="In the middle of a run, how long there may be no new round."
+    )
+    disk_percent: Annotated[Whole, Field(ge=50, le=99)] = Field(
+        default=85, description="How full a disk may get, percent."
+    )
+    certificate_days: Annotated[Whole, Field(ge=1, le=365)] | None = Field(
+        default=None,
+        description="How many days before a node's certificate expires; a sixth of its lifetime if left out.",
+        examples=[14],
+    )
+
+
+def _monitoring(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class Privacy(Model):
     """Privacy mechanisms. None is built in yet, and FedML's own are refused: they do nothing, or harm."""
 
@@ -273,6 +306,9 @@ class Federation(Model):
     training: Training = Field(default=Training(), description="What is trained, and how.")
     policy: Policy = Field(default=Policy(), description="Who is asked in a round, and when it closes.")
     security: Security = Field(default=Security(), description="How the parties know each other.")
+    monitoring: Annotated[Monitoring, BeforeValidator(_monitoring, json_schema_input_type=bool | Monitoring)] = Field(
+        default=Monitoring(), description="Alarms and dashboards: true, false or a section."
+    )
     privacy: Privacy = Field(default=Privacy(), description="Privacy mechanisms.")
     tracking: Tracking = Field(default=Tracking(), description="Where metrics go besides the report.")
     images: dict[Region, ImageId] = Field(

@@ -25,6 +25,8 @@ _NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 _IMAGE = r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$"
 _KEY = r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$"
+_TOPIC = r"^arn:aws:sns:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:[A-Za-z0-9_-]{1,256}$"
+_EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
 _ZONE = r"^([a-z]{2}(-[a-z]+)+-[0-9])?[a-z]$"
 
 
@@ -152,6 +154,18 @@ KeyArn = Annotated[
         "a KMS key's ARN",
         "arn:aws:kms:<Region>:<account>:key/<id>; an alias can be pointed at another key, so it does not do.",
     ),
+]
+TopicArn = Annotated[
+    str,
+    StringConstraints(pattern=_TOPIC),
+    _matching(
+        _TOPIC, "a topic", "An SNS topic's ARN, such as arn:aws:sns:us-east-1:111111111111:on-call; not a FIFO topic."
+    ),
+]
+Email = Annotated[
+    str,
+    StringConstraints(pattern=_EMAIL, max_length=254),
+    _matching(_EMAIL, "a mail address", "One address, such as it-operations@hospital-a.example."),
 ]
 Cidr = Annotated[
     IPv4Network,

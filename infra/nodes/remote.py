@@ -18,6 +18,7 @@ from infra.federation.derive import AGGREGATOR_ID, Node, nodes, stack_name
 from infra.federation.model import Federation
 from node_bootstrap import contract
 from node_bootstrap.contract import NodeState
+from node_bootstrap.measures import is_metrics
 
 _DELETED_AT_ONCE = 10
 _VALUE_BYTES = 4096
@@ -200,7 +201,7 @@ class Remote:
         return len(names)
 
     def log_lines(self, since_ms: int = 0) -> Iterator[LogLine]:
-        """Yield the node's log, oldest first, lines of one moment in their order; none where it has no log."""
+        """Yield what the node said, oldest first, lines of one moment in their order; none where it has no log."""
         with explained(self.where):
             logs = self.client("logs")
             try:
@@ -209,7 +210,10 @@ class Remote:
                 )
                 for page in pages:
                     for event in page["events"]:
-                        yield LogLine(event["eventId"], event["timestamp"], event["logStreamName"], event["message"])
+                        if not is_metrics(event["logStreamName"]):
+                            yield LogLine(
+                                event["eventId"], event["timestamp"], event["logStreamName"], event["message"]
+                            )
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") != "ResourceNotFoundException":
                     raise

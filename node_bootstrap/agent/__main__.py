@@ -15,6 +15,7 @@ from node_bootstrap.agent.facts import Facts, FactsError
 from node_bootstrap.agent.host_keys import HostKeys
 from node_bootstrap.agent.logs import Shipper
 from node_bootstrap.agent.loop import Loop
+from node_bootstrap.agent.metrics import Meter
 from node_bootstrap.user_data import FACTS_PATH
 
 _EXAMPLE = "Example: python -m node_bootstrap.agent --facts /etc/federate/node.json --root /var/lib/federate"
@@ -55,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     shipper = Shipper(account, facts.node, loop.application_log)
     shipper.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logging.getLogger("node_bootstrap").addHandler(shipper)
+    meter = Meter(facts, account, lambda: loop.standing, options.root, options.state)
+    threading.Thread(target=meter.run, args=(stop,), name="metrics", daemon=True).start()
     try:
         _run(loop, HostKeys(options.host_key, account.publish), shipper, stop, options.poll)
         return 0

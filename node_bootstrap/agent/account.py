@@ -102,18 +102,28 @@ class Account:
         self._bucket.upload_file(str(path), self._facts.bucket, key)
 
     def log(self, stream: str, lines: Sequence[str]) -> None:
-        """Append lines to a stream of the node's log group."""
+        """Append lines to a stream of the node's log group; a long one becomes several events."""
+        self._put(
+            stream,
+            [
+                line[start : start + _EVENT_CHARACTERS]
+                for line in lines
+                if line.strip()  # an empty event is refused
+                for start in range(0, len(line), _EVENT_CHARACTERS)
+            ],
+        )
+
+    def log_whole(self, stream: str, lines: Sequence[str]) -> None:
+        """Append lines to a stream of the node's log group, an event each: metrics are made of whole lines only."""
+        self._put(stream, lines)
+
+    def _put(self, stream: str, messages: Sequence[str]) -> None:
         if stream not in self._streams:
             with contextlib.suppress(self._logs.exceptions.ResourceAlreadyExistsException):
                 self._logs.create_log_stream(logGroupName=self._facts.log_group, logStreamName=stream)
             self._streams.add(stream)
         now = int(time.time() * 1000)
-        events = [
-            {"timestamp": now, "message": line[start : start + _EVENT_CHARACTERS]}
-            for line in lines
-            if line.strip()  # an empty event is refused
-            for start in range(0, len(line), _EVENT_CHARACTERS)
-        ]
+        events = [{"timestamp": now, "message": message} for message in messages]
         for start in range(0, len(events), _EVENTS_PER_CALL):
             self._logs.put_log_events(
                 logGroupName=self._facts.log_group,

@@ -98,6 +98,11 @@ class Loop:
         """The file that the application's words go to."""
         return self._root / "application.log"
 
+    @property
+    def standing(self) -> Mapping[str, Any]:
+        """What the node last said of itself, as it is published; empty before it has said anything."""
+        return self._published or {}
+
     def step(self) -> None:
         """Look at the parameters once and act.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,9 @@ class FakeAccount:
     def log(self, stream: str, lines: list[str]) -> None:
         self._answer()
         self.lines.setdefault(stream, []).extend(lines)
+
+    def log_whole(self, stream: str, lines: Sequence[str]) -> None:
+        self.log(stream, list(lines))
 
     def give(
         self,

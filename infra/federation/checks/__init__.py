@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.federation.checks import accounts, hardware, network, sites, training
+from infra.federation.checks import accounts, hardware, monitoring, network, sites, training
 from infra.federation.finding import Finding
 from infra.federation.model import Federation
 from infra.federation.registry import Installed
@@ -17,5 +17,6 @@ def check(federation: Federation, installed: Installed) -> list[Finding]:
         *network.check(federation),
         *hardware.check(federation),
         *sites.check(federation),
+        *monitoring.check(federation),
         *training.check(federation, installed),
     ]

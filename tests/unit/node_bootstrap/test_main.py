@@ -22,6 +22,7 @@ class Scripted:
 
     def __init__(self, steps: Steps, folder: Path) -> None:
         self.steps, self.application_log, self.closed = steps, folder / "application.log", 0
+        self.standing: dict[str, Any] = {}
 
     def step(self) -> None:
         self.steps.pop(0)()

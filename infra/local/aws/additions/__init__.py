@@ -7,8 +7,9 @@ import functools
 def apply() -> None:
     """Give moto in this process the further calls, once. As moto's own, their state belongs to the process."""
     # moto reads its settings when it is imported, so it is imported here: the rules beside it need no moto.
-    from infra.local.aws.additions import connect_endpoints, run_command_api, ssh_keys_api
+    from infra.local.aws.additions import alarms_api, connect_endpoints, run_command_api, ssh_keys_api
 
+    alarms_api.add()
     connect_endpoints.add()
     ssh_keys_api.add()
     run_command_api.add()

@@ -7,6 +7,7 @@ def handlers() -> dict[str, Handler]:
     """Return every implemented resource type by name."""
     from infra.local.aws.resources import (
         cdk,
+        cloudwatch,
         ec2_endpoints,
         ec2_instances,
         ec2_interfaces,
@@ -21,11 +22,13 @@ def handlers() -> dict[str, Handler]:
         logs,
         s3,
         secretsmanager,
+        sns,
         ssm,
     )
 
     modules = (
         cdk,
+        cloudwatch,
         ec2_endpoints,
         ec2_instances,
         ec2_interfaces,
@@ -40,6 +43,7 @@ def handlers() -> dict[str, Handler]:
         logs,
         s3,
         secretsmanager,
+        sns,
         ssm,
     )
     return {handler.type: handler for module in modules for handler in module.HANDLERS}
