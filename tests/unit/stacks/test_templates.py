@@ -29,6 +29,8 @@ UNTAGGABLE = {
     "AWS::IAM::InstanceProfile",
     "AWS::KMS::Alias",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
 }
 
 
