@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
-from fake_node import FakeAccount, facts
+from fake_node import FACTS, FakeAccount, facts
+from recorded_aws import RecordedAws
 
+import node_bootstrap
 from node_bootstrap import measures
-from node_bootstrap.agent import metrics, readings
+from node_bootstrap.agent import readings
 from node_bootstrap.agent.metrics import Meter
 from node_bootstrap.measures import Measure
 
@@ -271,6 +273,21 @@ def test_a_fault_in_measuring_costs_a_minute_and_not_the_heart(node: Node, monke
     assert node.values(measures.HEARTBEAT) == [1]
 
 
-def test_what_runs_in_the_agents_place_says_that_the_node_could_not_come_up() -> None:
-    told = json.loads(metrics.bootstrap_failed("fed", "hospital-a", at_ms=5))
+def test_what_runs_in_the_agents_place_says_that_the_node_could_not_come_up(
+    account: FakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = RecordedAws(account, FACTS["parameter_prefix"])
+    aws.install(monkeypatch)
+    script = Path(node_bootstrap.__file__).parent / "image" / "federate-failed"
+    facts_file = tmp_path / "node.json"
+    facts_file.write_text(json.dumps(FACTS))
+    source = script.read_text().replace("/etc/federate/node.json", str(facts_file))
+    monkeypatch.setattr("sys.argv", ["federate-failed", "the state volume is damaged"])
+    exec(compile(source, str(script), "exec"), {})
+    assert account.state == {"state": "failed", "reason": "the state volume is damaged"}
+    (put,) = [call.given for call in aws.calls if call.operation == "PutLogEvents"]
+    assert (put["logGroupName"], put["logStreamName"]) == (FACTS["log_group"], STREAM)
+    line = put["logEvents"][0]["message"]
+    told = json.loads(line)
     assert (told["BootstrapFailed"], told["federation"], told["node"]) == (1, "fed", "hospital-a")
+    assert "volume" not in line  # the reason stays where it can be read with the account's rights
