@@ -10,9 +10,10 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from node_bootstrap import contract
+from node_bootstrap import contract, measures
 from node_bootstrap.agent.account import Account, AccountError
 from node_bootstrap.agent.facts import Facts, FactsError
 from node_bootstrap.user_data import FACTS_PATH
@@ -48,6 +49,10 @@ def main(arguments: list[str] | None = None, facts_path: Path = Path(FACTS_PATH)
         return 1
     with contextlib.suppress(*AccountError):  # the reason is there; the rest is more of it
         account.log(f"{facts.node}/{STREAM}", [*_journal(), *_cloud_init(), f"ERROR {reason}"])
+        # There is no agent yet that would measure anything, and the alarm rests on this one line.
+        values = {measures.BOOTSTRAP_FAILED: 1}
+        line = measures.line(int(time.time() * 1000), facts.federation, facts.node, values)
+        account.log_whole(measures.stream(facts.node), [line])
     return 0
 
 

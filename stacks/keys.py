@@ -110,6 +110,7 @@ def key_policy(home: Node) -> dict[str, object]:
             "Principal": {"Service": f"logs.{home.region}.amazonaws.com"},
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": _log_groups(home)}},
         },
+        _alarms(home),
         *(_spot(home) if home.spec.spot else ()),
     )
 
@@ -133,6 +134,22 @@ def _through(home: Node, *services: str) -> dict[str, object]:
 def _log_groups(home: Node) -> list[str]:
     own = f"arn:aws:logs:{home.region}:{home.account}:log-group:{home.log_group}"
     return [own, f"{own}/*"]
+
+
+def _alarms(home: Node) -> Statement:
+    """Let CloudWatch put this node's alarms into its topic, which is encrypted with the key.
+
+    Source: Amazon SNS Developer Guide, "Enable compatibility between event sources from AWS services and encrypted
+    topics".
+    """
+    return {
+        **_statement("AlarmsOfThisNode", ("Decrypt", "GenerateDataKey")),
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": home.alarm_pattern},
+            "StringEquals": {"aws:SourceAccount": home.account},
+        },
+    }
 
 
 def _spot(home: Node) -> tuple[Statement, Statement]:

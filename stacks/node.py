@@ -11,6 +11,7 @@ from infra.federation.derive import Node
 from infra.federation.model import Federation
 from node_bootstrap import user_data
 from stacks.base import TAG_PREFIX, FederateStack
+from stacks.observability import watch_node
 from stacks.permissions import key_permissions, node_permissions, policy
 from stacks.plan import IMAGE_PARAMETER, Phase
 from stacks.private_network import PrivateNetwork
@@ -98,6 +99,7 @@ class NodeStack(FederateStack):
             volume_id=storage.state_volume.ref,
             device=STATE_DEVICE,
         )
+        watch_node(self, federation=federation, home=home, instance_id=instance.ref)
         self.tell("InstanceId", instance.ref, description="The node")
 
     def _image(self, home: Node) -> str:

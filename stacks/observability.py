@@ -68,14 +68,16 @@ def topic_policy(home: Node) -> dict[str, object]:
     Source: Amazon SNS Developer Guide, "Example cases for Amazon SNS access control".
     """
     topic = home.alarm_topic
-    of_this_node = f"arn:aws:cloudwatch:{home.region}:{home.account}:alarm:{home.watch_name}-*"
     allowed: Statement = {
         "Sid": "AlarmsOfThisNode",
         "Effect": "Allow",
         "Principal": {"Service": "cloudwatch.amazonaws.com"},
         "Action": "sns:Publish",
         "Resource": topic,
-        "Condition": {"ArnLike": {"aws:SourceArn": of_this_node}, "StringEquals": {"aws:SourceAccount": home.account}},
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": home.alarm_pattern},
+            "StringEquals": {"aws:SourceAccount": home.account},
+        },
     }
     tls_only: Statement = {
         "Sid": "TlsOnly",
@@ -86,23 +88,6 @@ def topic_policy(home: Node) -> dict[str, object]:
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return policy(allowed, tls_only)
-
-
-def key_statement(home: Node) -> Statement:
-    """Return what a key's policy must let CloudWatch do to publish this node's alarms to an encrypted topic.
-
-    Source: Amazon SNS Developer Guide, "Enable compatibility between event sources from AWS services and encrypted
-    topics".
-    """
-    of_this_node = f"arn:aws:cloudwatch:{home.region}:{home.account}:alarm:{home.watch_name}-*"
-    return {
-        "Sid": "AlarmsOfThisNode",
-        "Effect": "Allow",
-        "Principal": {"Service": "cloudwatch.amazonaws.com"},
-        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-        "Resource": "*",
-        "Condition": {"ArnLike": {"aws:SourceArn": of_this_node}, "StringEquals": {"aws:SourceAccount": home.account}},
-    }
 
 
 def _alarm(scope: Construct, home: Node, alarm: Alarm, dimensions: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What outlives a node: its key, its bucket, its state volume and its log."""
+"""What outlives a node: its key, its bucket, its state volume, its log, and what watches it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from infra.federation.model import Federation
 from stacks.base import FederateStack
 from stacks.buckets import LOG_RETENTION_DAYS, node_bucket
 from stacks.keys import account_key
+from stacks.observability import Watch
 from stacks.plan import Phase
 
 #: Keys, checkpoints and the audit log; data comes from the bucket and goes to the root volume.
@@ -37,13 +38,14 @@ class Storage(FederateStack):
             federation=federation,
             home=home,
             phase=phase,
-            description=f"Federate {federation.name}: key, bucket, state volume and log of {home.id}",
+            description=f"Federate {federation.name}: key, bucket, state volume, log and alarms of {home.id}",
         )
         self.key = account_key(self, home)
         self.bucket = node_bucket(self, home, self.key)
         self.state_volume = self._state_volume(home)
         self._log_group("LogGroup", home.log_group)
         self._log_group("FlowLogGroup", home.flow_log_group)
+        Watch(self, "Watch", federation=federation, home=home, key_arn=self.key.attr_arn)
         self.tell("BucketName", self.bucket.ref, description="The node's own bucket")
         self.tell("StateVolumeId", self.state_volume.ref, description="The volume with the node's keys and checkpoints")
         self.tell("KeyArn", self.key.attr_arn, description="The key that encrypts what the node keeps")

@@ -20,6 +20,7 @@ import typer
 from typer._click.exceptions import ClickException
 
 from infra.cli import (
+    alarms,
     audit,
     check,
     cost,
@@ -56,6 +57,7 @@ app = typer.Typer(
     epilog="Example: federate --aws loopback deploy",
 )
 for group in (
+    alarms,
     audit,
     check,
     cost,

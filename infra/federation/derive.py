@@ -129,6 +129,11 @@ class Node:
         return f"federate-{self.federation}-{self.id}"
 
     @property
+    def alarm_pattern(self) -> str:
+        """ARN of the node's alarms, with a pattern in the place of what each is about."""
+        return f"arn:aws:cloudwatch:{self.region}:{self.account}:alarm:{self.watch_name}-*"
+
+    @property
     def alarm_topic(self) -> str:
         """ARN of the topic that the node's alarms are told to: the account's own choice, or the one that is made."""
         return self.spec.alarm_topic or f"arn:aws:sns:{self.region}:{self.account}:{self.watch_name}"

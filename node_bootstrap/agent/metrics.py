@@ -175,11 +175,6 @@ def of_round(record: Mapping[str, Any]) -> dict[Measure, float]:
     return {measure: value for measure, value in found.items() if isinstance(value, int | float)}
 
 
-def bootstrap_failed(federation: str, node: str, *, at_ms: int) -> str:
-    """Return the line that says, in place of an agent that is not there, that the node could not come up."""
-    return measures.line(at_ms, federation, node, {measures.BOOTSTRAP_FAILED: 1})
-
-
 def _is_in_a_run(standing: Mapping[str, Any]) -> bool:
     """Say whether rounds are due: the node runs, or waits after it had begun."""
     state, progress = standing.get("state"), standing.get("progress") or {}

@@ -24,6 +24,8 @@ _REGIONAL: tuple[tuple[str, Lister], ...] = (
     ("kms", services.keys),
     ("logs", services.log_groups),
     ("ssm", services.parameters),
+    ("cloudwatch", services.watches),
+    ("sns", services.topics),
     ("secretsmanager", services.secrets),
 )
 _GLOBAL: tuple[tuple[str, Lister], ...] = (("s3", services.buckets), ("iam", services.identities))

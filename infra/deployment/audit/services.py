@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.deployment.audit.mark import Found, Mark, tags_of
+from node_bootstrap.measures import DIMENSIONS
 
 
 def stacks(cloudformation: Any, mark: Mark) -> Iterator[Found]:
@@ -106,3 +107,37 @@ def secrets(secretsmanager: Any, mark: Mark) -> Iterator[Found]:
         for secret in page["SecretList"]:
             if secret["Name"].startswith(prefix):
                 yield Found("secret", secret["Name"])
+
+
+def watches(cloudwatch: Any, mark: Mark) -> Iterator[Found]:
+    """Yield alarms and dashboards.
+
+    An alarm ``federate-a-b-failed`` may be of the federation ``a`` or of ``a-b``: its tags decide; of a dashboard,
+    whose metrics it shows.
+    """
+    prefix = f"federate-{mark.federation}-"
+    for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix):
+        for alarm in page["MetricAlarms"]:
+            tags = tags_of(cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"])
+            if not mark.is_anothers(tags):
+                yield Found("alarm", alarm["AlarmName"], tags)
+    for page in cloudwatch.get_paginator("list_dashboards").paginate(DashboardNamePrefix=prefix):
+        for dashboard in page["DashboardEntries"]:
+            name = dashboard["DashboardName"]
+            if (
+                f'"{DIMENSIONS[0]}","{mark.federation}"'
+                in cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"]
+            ):
+                yield Found("dashboard", name)
+
+
+def topics(sns: Any, mark: Mark) -> Iterator[Found]:
+    """Yield topics by name and tag."""
+    for page in sns.get_paginator("list_topics").paginate():
+        for topic in page["Topics"]:
+            arn = topic["TopicArn"]
+            if not arn.rpartition(":")[2].startswith(f"federate-{mark.federation}-"):
+                continue
+            tags = tags_of(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
+            if not mark.is_anothers(tags):
+                yield Found("topic", arn, tags)

@@ -15,6 +15,7 @@ from infra.deployment.audit import Audit, audit
 from infra.deployment.audit.run import SomethingIsLeft
 from infra.local.aws.clients import InProcessClients
 from infra.local.aws.server import LoopbackAws
+from node_bootstrap.measures import dimensions
 from stacks.plan import DeploymentPlan, StackPlan
 
 REGION = "us-east-1"
@@ -102,6 +103,19 @@ def connect_endpoint(account: Account) -> None:
     ec2.create_instance_connect_endpoint(SubnetId=subnet, TagSpecifications=tags("instance-connect-endpoint", OURS))
 
 
+def alarm(account: Account, name: str, listed: list[dict[str, str]]) -> None:
+    watched = {"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+    account.client("cloudwatch").put_metric_alarm(
+        AlarmName=name, ComparisonOperator="LessThanThreshold", Threshold=1, Tags=listed, **watched
+    )
+
+
+def dashboard(account: Account, name: str, federation: str) -> None:
+    metric = ["Federate", "Heartbeat", *(part for item in dimensions(federation, "x").items() for part in item)]
+    body = json.dumps({"widgets": [{"properties": {"metrics": [metric]}}]}, separators=(",", ":"))
+    account.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=body)
+
+
 PLANTED: dict[str, Callable[[Account], Any]] = {
     "VPC": lambda account: vpc(account, OURS),
     "subnet": lambda account: account.client("ec2").create_subnet(VpcId=vpc(account, OURS), CidrBlock="10.9.0.0/24"),
@@ -131,6 +145,9 @@ PLANTED: dict[str, Callable[[Account], Any]] = {
         InstanceProfileName="fed-HubNode-InstanceProfile-1"
     ),
     "stack": stack,
+    "alarm": lambda account: alarm(account, "federate-fed-hospital-a-failed", OURS),
+    "dashboard": lambda account: dashboard(account, "federate-fed-hospital-a", "fed"),
+    "topic": lambda account: account.client("sns").create_topic(Name="federate-fed-hospital-a"),
 }
 
 
@@ -161,6 +178,9 @@ def test_what_is_another_federations_is_not_ours(account: Account) -> None:
     account.client("ssm").put_parameter(Name="/federate/fed-2/aggregator/state", Value="{}", Type="String")
     account.client("secretsmanager").create_secret(Name="federate/fed-2/x", SecretString="s")
     account.client("iam").create_instance_profile(InstanceProfileName="fed-2-HubNode-InstanceProfile-1")
+    alarm(account, "federate-fed-2-aggregator-failed", ANOTHERS)
+    dashboard(account, "federate-fed-2-aggregator", "fed-2")
+    account.client("sns").create_topic(Name="federate-fed-2-aggregator", Tags=ANOTHERS)
     assert account.audit().left == ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_node import FACTS, FakeAccount
 
-from node_bootstrap import failed
+from node_bootstrap import failed, measures
 
 
 @pytest.fixture
@@ -58,3 +58,11 @@ def test_an_account_that_does_not_answer_is_told_on_the_console(
 def test_without_facts_nothing_can_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert failed.main(["no volume"], tmp_path / "none.json") == 2
     assert "does not hold a node's facts" in capsys.readouterr().err
+
+
+def test_the_metric_of_its_alarm_is_told_without_the_reason(facts: Path, account: FakeAccount) -> None:
+    assert failed.main(["the state volume is damaged"], facts) == 0
+    (line,) = account.lines[measures.stream("hospital-a")]
+    told = json.loads(line)
+    assert (told["BootstrapFailed"], told["federation"], told["node"]) == (1, "fed", "hospital-a")
+    assert "volume" not in line  # the reason stays where it can be read with the account's rights

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
-from fake_node import FakeAccount, facts
+from fake_node import FACTS, FakeAccount, facts
+from recorded_aws import RecordedAws
 
+import node_bootstrap
 from node_bootstrap import measures
-from node_bootstrap.agent import metrics, readings
+from node_bootstrap.agent import readings
 from node_bootstrap.agent.metrics import Meter
 from node_bootstrap.measures import Measure
 
@@ -269,8 +271,3 @@ def test_a_fault_in_measuring_costs_a_minute_and_not_the_heart(node: Node, monke
     monkeypatch.setattr(readings, "memory", memory)
     node.meter.run(stop)
     assert node.values(measures.HEARTBEAT) == [1]
-
-
-def test_what_runs_in_the_agents_place_says_that_the_node_could_not_come_up() -> None:
-    told = json.loads(metrics.bootstrap_failed("fed", "hospital-a", at_ms=5))
-    assert (told["BootstrapFailed"], told["federation"], told["node"]) == (1, "fed", "hospital-a")

@@ -41,6 +41,7 @@ def test_nobody_of_another_account_is_in_a_keys_policy(example: Any) -> None:
         assert principal in (
             {"AWS": "arn:aws:iam::111111111111:root"},
             {"Service": "logs.us-east-1.amazonaws.com"},
+            {"Service": "cloudwatch.amazonaws.com"},
         )
 
 

@@ -27,6 +27,8 @@ UNTAGGABLE = {
     "AWS::IAM::InstanceProfile",
     "AWS::KMS::Alias",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
 }
 
 
