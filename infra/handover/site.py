@@ -95,7 +95,9 @@ class Stacks:
         is_new = status in (None, "DELETE_COMPLETE", "REVIEW_IN_PROGRESS")
         if not is_new and "FAILED" in str(status):
             raise Stop(f"{name} is {status}: {self._reason(name)}. Repair that in the CloudFormation console.")
-        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())]
+        given: list[dict[str, Any]] = [
+            {"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())
+        ]
         declared = json.loads(template).get("Parameters", {})
         for before in () if is_new else self.describe(name).get("Parameters", []):
             key = before["ParameterKey"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import boto3
 import pytest
@@ -40,6 +41,8 @@ def test_clients_that_were_made_without_credentials_are_made_again(
 
     class Late:
         """What boto3 gives while the metadata service does not answer."""
+
+        meta = MagicMock()
 
         def get_paginator(self, _name: str) -> Late:
             return self

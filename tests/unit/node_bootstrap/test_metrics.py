@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
-from fake_node import FACTS, FakeAccount, facts
-from recorded_aws import RecordedAws
+from fake_node import FakeAccount, facts
 
-import node_bootstrap
 from node_bootstrap import measures
 from node_bootstrap.agent import readings
 from node_bootstrap.agent.metrics import Meter
