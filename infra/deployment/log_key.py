@@ -17,7 +17,7 @@ from stacks.plan import StackPlan
 
 
 def follow_keys(federation: str, stacks: Iterable[StackPlan], accounts: Accounts) -> tuple[str, ...]:
-    """Give each node's log group the key of its storage stack; return the log groups whose key was another.
+    """Give each node's log groups the key of its storage stack; return the log groups whose key was another.
 
     Args:
         federation: the federation's name.
@@ -35,8 +35,10 @@ def _follow(federation: str, stack: StackPlan, accounts: Accounts) -> list[str]:
     with explained(f"{stack.node}, account {stack.account}, profile {stack.profile}"):
         key = Stacks(accounts).outputs(stack)["KeyArn"]
         logs = accounts.client("logs", profile=stack.profile, region=stack.region)
-        groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-        others = [group for group in groups if group["logGroupName"] == name and group.get("kmsKeyId") != key]
-        for _ in others:
-            logs.associate_kms_key(logGroupName=name, kmsKeyId=key)
-    return [name for _ in others]
+        pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+        groups = {group["logGroupName"]: group.get("kmsKeyId") for page in pages for group in page["logGroups"]}
+        own = [group for group in groups if f"{group}/".startswith(f"{name}/")]
+        others = [group for group in own if groups[group] != key]
+        for group in others:
+            logs.associate_kms_key(logGroupName=group, kmsKeyId=key)
+    return others

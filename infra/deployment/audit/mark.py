@@ -12,8 +12,6 @@ from stacks.plan import NODE_IMAGE, DeploymentPlan
 _FEDERATION = "federate:federation"
 _STACK = "aws:cloudformation:stack-name"
 _LOGICAL_ID = "aws:cloudformation:logical-id"
-#: Of kinds that a storage stack has one of.
-_LOGICAL_IDS = {"log group": "LogGroup", "KMS key": "Key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Found:
         id: its identifier in the account.
         tags: its tags, as far as they are known.
         is_going: whether AWS is deleting it already.
-        node: whose it is, where that is known otherwise than by the tags of CloudFormation.
+        made_as: node and logical id, where they are known otherwise than by the tags of CloudFormation.
         ends: the day on which AWS deletes it, by what is decided already; empty where nothing is.
     """
 
@@ -33,7 +31,7 @@ class Found:
     id: str
     tags: Mapping[str, str] = field(default_factory=dict)
     is_going: bool = False
-    node: str = ""
+    made_as: tuple[str, str] = ("", "")
     ends: str = ""
 
 
@@ -69,9 +67,10 @@ class Mark:
         """Say whether a bucket has a name that CloudFormation makes for one of the federation's storage stacks."""
         return re.match(rf"{re.escape(self.federation)}-(hub|site)storage-", name) is not None
 
-    def node_of(self, log_group: str) -> str:
-        """Return the node whose log group has this name: it is the name's last part."""
-        return log_group.removeprefix(f"/federate/{self.federation}/")
+    def maker_of(self, log_group: str) -> tuple[str, str]:
+        """Return node and logical id of a log group by its name: ``/federate/<federation>/<node>[/network]``."""
+        node, _, part = log_group.removeprefix(f"/federate/{self.federation}/").partition("/")
+        return node, {"": "LogGroup", "network": "FlowLogGroup"}.get(part, "")
 
     def is_tagged(self, tags: Mapping[str, str]) -> bool:
         """Say whether tags are those of the federation."""
@@ -90,7 +89,7 @@ class Mark:
         ):
             return True
         by_tags = (found.tags.get(_STACK, ""), found.tags.get(_LOGICAL_ID, "")) in self.retained
-        return by_tags or (found.node, _LOGICAL_IDS.get(found.kind, "")) in self.retained_of_nodes
+        return by_tags or found.made_as in self.retained_of_nodes
 
 
 def tags_of(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -45,7 +45,7 @@ def log_groups(logs: Any, mark: Mark) -> Iterator[Found]:
     """Yield log groups under the federation's prefix."""
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/federate/{mark.federation}/"):
         for group in page["logGroups"]:
-            yield Found("log group", group["logGroupName"], node=mark.node_of(group["logGroupName"]))
+            yield Found("log group", group["logGroupName"], made_as=mark.maker_of(group["logGroupName"]))
 
 
 def keys(kms: Any, mark: Mark) -> Iterator[Found]:
@@ -60,7 +60,7 @@ def keys(kms: Any, mark: Mark) -> Iterator[Found]:
                 continue
             told = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
             ends = told["DeletionDate"].date().isoformat() if told["KeyState"] == "PendingDeletion" else ""
-            yield Found("KMS key", told["Arn"], tags, node=tags.get("federate:node", ""), ends=ends)
+            yield Found("KMS key", told["Arn"], tags, made_as=(tags.get("federate:node", ""), "Key"), ends=ends)
 
 
 def _key_tags(kms: Any, key: str) -> dict[str, str]:

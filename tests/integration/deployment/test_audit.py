@@ -37,7 +37,7 @@ class Account:
 
     @property
     def plan(self) -> DeploymentPlan:
-        kept = ("Volume", "Bucket", "Key", "LogGroup")
+        kept = ("Volume", "Bucket", "Key", "LogGroup", "FlowLogGroup")
         stack = StackPlan("HubStorage", "fed-HubStorage", "hub", "aggregator", self.id, REGION, "p", {}, (), kept)
         return DeploymentPlan("fed", "0", (stack,))
 
@@ -209,11 +209,12 @@ def test_a_log_group_and_a_key_are_retained_by_their_nodes_name(account: Account
         return [{"TagKey": "federate:federation", "TagValue": "fed"}, {"TagKey": "federate:node", "TagValue": node}]
 
     for node in ("aggregator", "hospital-gone"):
-        account.client("logs").create_log_group(logGroupName=f"/federate/fed/{node}")
+        for group in (node, f"{node}/network", f"{node}/other"):
+            account.client("logs").create_log_group(logGroupName=f"/federate/fed/{group}")
         account.client("kms").create_key(Tags=of(node))
     found = account.audit()
-    assert sorted(leftover.kind for leftover in found.retained) == ["KMS key", "log group"]
-    assert sorted(leftover.kind for leftover in found.left) == ["KMS key", "log group"]
+    assert sorted(leftover.kind for leftover in found.retained) == ["KMS key", "log group", "log group"]
+    assert sorted(leftover.kind for leftover in found.left) == ["KMS key", *["log group"] * 4]
     assert "kms_key: arn:aws:kms:us-east-1:" in found.text()
 
 

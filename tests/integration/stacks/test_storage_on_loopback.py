@@ -154,9 +154,11 @@ def test_nobody_writes_into_the_access_log(deployed: Deployed) -> None:
 
 def test_the_log_group_may_use_the_key_and_another_may_not(deployed: Deployed) -> None:
     logs, key = deployed.client("logs"), deployed.outputs["KeyArn"]
-    (group,) = logs.describe_log_groups(logGroupNamePrefix="/federate/eicu/hospital-a")["logGroups"]
-    assert group["kmsKeyId"] == key
-    logs.create_log_group(logGroupName="/federate/eicu/hospital-a/flows", kmsKeyId=key)
+    groups = logs.describe_log_groups(logGroupNamePrefix="/federate/eicu/hospital-a")["logGroups"]
+    assert {group["logGroupName"]: group["kmsKeyId"] for group in groups} == {
+        "/federate/eicu/hospital-a": key,
+        "/federate/eicu/hospital-a/network": key,
+    }
     with pytest.raises(ClientError, match="not allowed to be used"):
         logs.create_log_group(logGroupName="/federate/eicu/hospital-b", kmsKeyId=key)
 

@@ -9,7 +9,7 @@ import pytest
 STORAGE = ("HubStorage", "SiteStorage-hospital-a", "SiteStorage-hospital-b")
 KEY = {"Fn::GetAtt": ["Key", "Arn"]}
 BUCKET = {"Fn::GetAtt": ["Bucket", "Arn"]}
-KEEPS = ("Key", "AccessLog", "AccessLogPolicy", "Bucket", "BucketPolicy", "StateVolume", "LogGroup")
+KEEPS = ("Key", "AccessLog", "AccessLogPolicy", "Bucket", "BucketPolicy", "StateVolume", "LogGroup", "FlowLogGroup")
 
 
 def _statements(assembly: Any, name: str, stack: str = "SiteStorage-hospital-a") -> dict[str, Any]:
