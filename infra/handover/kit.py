@@ -112,12 +112,13 @@ def make(
         "parameter_prefix": node.parameter_prefix,
         "stacks": stacks,
         "bucket": _bucket(own),
+        "data": f"{node.bucket_prefix}{contract.DATA_PREFIX}",
         "release": {
             "sha256": release.digest,
             "file": f"release/{release.digest}.zip",
-            "key": release_key(release.digest),
+            "key": f"{node.bucket_prefix}{release_key(release.digest)}",
         },
-        "run": {"file": "run/manifest.json", "key": contract.MANIFEST_KEY},
+        "run": {"file": "run/manifest.json", "key": f"{node.bucket_prefix}{contract.MANIFEST_KEY}"},
         "hand_over": {name: _output(plan, source) for name, source in crossing(plan, node.id).items()},
     }
     title = f"Startup kit of {node.id} for the federation {federation.name}: account {node.account}, {node.region}"

@@ -40,7 +40,7 @@ new kit, and your approval anew. Nothing in `handover.json` and `certificate.jso
 You alone bring it, into your own bucket; the node reads it from there, and it does not leave the account.
 
 ```sh
-aws s3 sync FOLDER s3://BUCKET/data/ --region {region}
+aws s3 sync FOLDER s3://BUCKET/{data} --region {region}
 ```
 
 BUCKET is the output {bucket_output} of the stack {bucket_stack} (`python3 site.py deploy` names it).
@@ -104,6 +104,7 @@ def readme(kit: Mapping[str, Any], hub_account: str) -> str:
         release_key=kit["release"]["key"],
         run_file=kit["run"]["file"],
         run_key=kit["run"]["key"],
+        data=kit["data"],
         bucket_output=kit["bucket"]["output"],
         bucket_stack=kit["bucket"]["name"],
         commands="\n".join(_command(stack, kit["region"]) for stack in kit["stacks"]),

@@ -140,6 +140,8 @@ class Stacks:
             TemplateBody=template,
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=given,
+            # A log group that was retained has the name that the new one needs: it is taken over.
+            ImportExistingResources=True,
         )
 
         def made() -> Any:
@@ -269,9 +271,15 @@ class Site:
                 revoke(GroupId=group["GroupId"], IpPermissions=asked)
                 print(f"  {vpc}: its default security group is emptied")
 
-    def empty(self, bucket: str) -> None:
-        """Delete every version of every object in a bucket."""
-        s3 = self.client("s3")
+    def empty(self, buckets: Iterable[str]) -> None:
+        """Delete every version of every object in buckets; no access log of the one may fill the other again."""
+        s3, found = self.client("s3"), tuple(buckets)
+        for bucket in found:
+            s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+        for bucket in found:
+            self._empty(s3, bucket)
+
+    def _empty(self, s3: Any, bucket: str) -> None:
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
@@ -478,9 +486,8 @@ def destroy(site: Site, yes: bool, empty: bool) -> None:
             continue
         found = site.stacks.resources(stack["name"])
         kept = {key: value for key, value in found.items() if key in stack["retained"]}
-        for key in stack["buckets"] if empty else ():
-            if key in found and key not in kept:
-                site.empty(found[key])
+        if empty:
+            site.empty(found[key] for key in stack["buckets"] if key in found and key not in kept)
         site.stacks.delete(stack["name"])
         print(f"  deleted {stack['name']}")
         for key, value in kept.items():

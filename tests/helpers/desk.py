@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,3 +85,31 @@ class Desk:
     def stacks(self, profile: str) -> dict[str, str]:
         found = self.client(profile, "cloudformation").describe_stacks()["Stacks"]
         return {stack["StackName"]: stack["StackStatus"] for stack in found}
+
+    def bucket(self, node: str) -> str:
+        """Return the name of a node's bucket."""
+        stack = "fed-HubStorage" if node == "aggregator" else f"fed-SiteStorage-{node}"
+        found = self.client(node, "cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId="Bucket")
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def as_node(self, node: str, service: str) -> Any:
+        """Return a client with the keys of a node's role: nobody else reads a site's data."""
+        sts = self.client(node, "sts")
+        role = f"arn:aws:iam::{sts.get_caller_identity()['Account']}:role/federate-fed-{node}"
+        keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=sts.meta.endpoint_url,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+        )
+
+    def objects(self, node: str) -> Iterator[tuple[str, bytes]]:
+        """Yield every version of every object of a node's account."""
+        s3, bucket = self.as_node(node, "s3"), self.bucket(node)
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for item in page.get("Versions", []):
+                key, version = item["Key"], item["VersionId"]
+                yield f"s3 {node} {key}", s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read()

@@ -124,9 +124,9 @@ def test_the_site_takes_part_in_the_run_that_goes_on(
     desk: HandOverDesk, admin: Admin, answer: Path, run: dict[str, int]
 ) -> None:
     assert "The node has its certificate" in admin.run("admit", str(answer))
-    s3, (bucket,) = desk.client(SITE, "s3"), desk.client(SITE, "s3").list_buckets()["Buckets"]
+    s3, bucket = desk.client(SITE, "s3"), desk.bucket(SITE)
     for path in (desk.folder / "sites" / SITE).iterdir():
-        s3.upload_file(str(path), bucket["Name"], f"data/{path.name}")
+        s3.upload_file(str(path), bucket, f"data/{path.name}")
     admin.run("start")
 
     def takes_part() -> bool:
