@@ -217,8 +217,7 @@ def test_after_destroy_only_what_is_retained_is_left_and_after_down_nothing(desk
     audit = json.loads(desk.run("--json", "destroy")[0])
     assert audit["left"] == []
     assert {(kept["account"], kept["kind"]) for kept in audit["retained"]} == {
-        ("222222222222", "bucket"),
-        ("222222222222", "volume"),
+        ("222222222222", kind) for kind in ("volume", "bucket", "access-log bucket", "log group", "KMS key")
     }
     wait_until(lambda: volumes(desk) == retained, what="the end of the others' volumes", seconds=30)
     assert [path.name for path in (desk.twin / "nodes").glob("*")] == []
