@@ -7,8 +7,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status alarms stop \
-	restart doctor logs ssh destroy reachability export join add-site remove-site \
+.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status alarms \
+	stop restart doctor logs ssh destroy reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
 
