@@ -7,8 +7,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status stop \
-	restart doctor logs ssh destroy reachability export join add-site remove-site \
+.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status alarms \
+	stop restart doctor logs ssh destroy reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
 
@@ -87,6 +87,9 @@ start-server: $(READY) ## Start the aggregator's node
 
 status: $(READY) ## Accounts, stacks, ways between them, nodes, rounds
 	$(FEDERATE) status $(ARGS)
+
+alarms: $(READY) ## What watches the nodes, in every account, and what of it is on
+	$(FEDERATE) alarms $(ARGS)
 
 stop: $(READY) ## Stop all nodes
 	$(FEDERATE) stop $(ARGS)

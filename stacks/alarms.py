@@ -79,7 +79,7 @@ def alarms(federation: Federation) -> tuple[Alarm, ...]:
             1,
             "notBreaching",
             "A node tells it in the middle of a run only: no data is no run. A silent node has an alarm of its own.",
-            f"No new round for {wanted.stalled_minutes} minutes in the middle of a run.",
+            f"No new round for {wanted.stalled_minutes} min in the middle of a run.",
             "federate status says for whom the run waits; federate logs says why.",
         ),
         Alarm(

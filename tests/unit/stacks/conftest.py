@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from infra.federation.digest import digest
 from infra.federation.model import Federation
 from stacks.nodejs import use_pinned_node
 from stacks.plan import PLAN_FILE, DeploymentPlan
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 os.environ["CDK_VALIDATION"] = "false"  # what it would find, cfn-lint finds in tests/policies
 use_pinned_node()

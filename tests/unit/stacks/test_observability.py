@@ -246,3 +246,10 @@ def test_every_alarm_says_what_it_means_what_to_do_and_what_silence_means(data: 
 def test_reading_what_the_alarms_are_does_not_load_cdk() -> None:
     code = "import sys, stacks.alarms, stacks.dashboard; sys.exit('aws_cdk' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
+
+
+def test_the_page_about_monitoring_names_every_alarm_and_every_metric(data: Any) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text("utf-8")
+    named = [alarm.id for alarm in alarms(Federation.model_validate(data))]
+    named += [measure.name for measure in measures.MEASURES]
+    assert [name for name in named if f"`{name}`" not in page] == []
