@@ -35,7 +35,7 @@ def base() -> Path:
 def test_the_image_is_validated_and_trains_a_round_and_the_base_is_as_it_was(base: Path) -> None:
     def state() -> list[str]:
         listed = subprocess.run(
-            ["find", base, "-path", "*/site-packages", "-prune", "-o", "-printf", "%p %s %T@\n"],
+            ["find", base, "-mindepth", "1", "-path", "*/site-packages", "-prune", "-o", "-printf", "%p %s %T@\n"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         return sorted(listed.stdout.splitlines())
