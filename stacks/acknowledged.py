@@ -190,6 +190,66 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         reason="The rule warns of every VPC in a template, because a template cannot say what is in the group that AWS "
         "makes with it. Nothing is ever put into that group; each interface names its own.",
     ),
+    # The pipeline that makes machine images, where a federation asks for one.
+    Acknowledged(
+        rules=("AwsSolutions-S1", *_regulated("S3BucketLoggingEnabled", "S3BucketReplicationEnabled")),
+        where=("NodeImage/Source",),
+        reason="It holds two archives of the toolkit's own published sources, named by their digests, and is filled "
+        "again from any checkout: nobody's data, and nothing whose reading or loss would matter.",
+    ),
+    Acknowledged(
+        rules=_regulated("S3DefaultEncryptionKMS"),
+        where=("NodeImage/Source",),
+        reason="Published sources, encrypted with S3's own key. The account's key opens results and checkpoints; an "
+        "instance that has the internet shall have no use of it.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-VPC7", *_regulated("VPCFlowLogsEnabled", "VPCDefaultSecurityGroupClosed")),
+        where=("NodeImage/Network/Vpc",),
+        reason="The VPC is connected to no other, holds no data, and has an instance only while an image is made, and "
+        "its group admits nobody. Nothing is ever put into the default group.",
+    ),
+    Acknowledged(
+        rules=_regulated("VPCSubnetAutoAssignPublicIpDisabled"),
+        where=("NodeImage/Network/Subnet",),
+        reason="An instance is there only while an image is made, and its group admits nobody: a public address is as "
+        "closed as a NAT gateway's, and costs nothing between builds.",
+    ),
+    Acknowledged(
+        rules=_regulated("VPCNoUnrestrictedRouteToIGW"),
+        where=("NodeImage/Network/RouteToInternet",),
+        reason="The one way to the internet, for the instance that fetches packages while an image is made. Its group "
+        "has two ports out and none in, and the VPC is connected to no other.",
+    ),
+    Acknowledged(
+        rules=_regulated("CloudWatchLogGroupEncrypted"),
+        where=("NodeImage/LogX8664Gpu",),
+        reason="What pip and systemd say while published software is installed; encrypted with the service's own key.",
+    ),
+    Acknowledged(
+        rules=_regulated("IAMNoInlinePolicy"),
+        where=("NodeImage/BuildRole",),
+        reason="The policy is of this role and of no use to another: inline, it goes with its role.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=("NodeImage/BuildRole",),
+        details=("Resource::*", "Resource::arn:aws:ec2:{region}:{account}:instance/*"),
+        reason="Systems Manager's message services have no resource types, and the instance's id is not known before "
+        "it is there; a condition admits them only from an instance of this account and Region.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=("NodeImage/BuildRole",),
+        details=(
+            "Resource::<Source.Arn>/*",
+            "Resource::arn:aws:s3:::ec2imagebuilder-toe-{region}-prod/*",
+            "Resource::arn:aws:logs:{region}:{account}:log-group:/aws/imagebuilder/federate-{federation}-gpu-x86_64"
+            ":log-stream:*",
+        ),
+        reason="Reading published sources from the stack's own bucket, reading AWS's program that executes components "
+        "from AWS's bucket, and writing streams of the recipe's own log group.",
+    ),
     # What follows is to be corrected in the stacks, and then to go from here.
     Acknowledged(
         rules=_regulated("S3BucketReplicationEnabled", "S3DefaultEncryptionKMS"),

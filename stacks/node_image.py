@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.federation.derive import Node
-from infra.federation.images import Slot, slots
+from infra.federation.images import ROOT_GIB, Slot, slots
 from infra.federation.model import Federation, ImagePipeline
 from node_bootstrap.image import documents, source
 from stacks.base import TAG_PREFIX, FederateStack
@@ -38,8 +38,6 @@ BUILDERS: Final[Mapping[tuple[str, str], str]] = {
     ("x86_64", "cpu"): "m6i.large",
     ("arm64", "cpu"): "m7g.large",
 }
-#: The root volume of a build, and so the smallest root volume of a node.
-ROOT_GIB: Final = 60
 _LOG_DAYS: Final = 365
 
 

@@ -18,6 +18,8 @@ from infra.federation import catalog
 from infra.federation.model import Account, Federation
 
 LOCK_FILE = "images.lock.json"
+#: Root volume of the images that the pipeline makes, GiB; no node's can be smaller.
+ROOT_GIB = 60
 _VERSION = 1
 _IMAGE = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 _REMEDY = "federate image lock writes it; a copy of an earlier one is in your version control."

@@ -29,8 +29,8 @@ HUB = "aggregator"
 SITES = ("site-a", "site-b")
 #: What the run files say; on this machine it is an address of loopback.
 _PLANNED = "10.0.0.10:8890"
-_STAYS = 200
-_SECONDS = 240.0
+_STAYS = 120
+_SECONDS = 540.0
 _TAIL_CHARACTERS = 3000
 
 

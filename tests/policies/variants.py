@@ -39,6 +39,11 @@ def alone() -> Data:
     return data
 
 
+def images() -> Data:
+    """The example with a pipeline that makes its machine images."""
+    return {**example(), "image_pipeline": True}
+
+
 def many(sites: int) -> Data:
     """A federation of many sites, alike but for what must differ."""
     data = copy.deepcopy(example())
@@ -54,4 +59,4 @@ def many(sites: int) -> Data:
     return data
 
 
-VARIANTS = {"example": example, "mixed": mixed, "alone": alone}
+VARIANTS = {"example": example, "mixed": mixed, "alone": alone, "images": images}

@@ -7,7 +7,7 @@ from infra.federation import catalog
 from infra.federation.catalog import InstanceType
 from infra.federation.checks.blocks import Block, blocks
 from infra.federation.finding import Finding
-from infra.federation.images import slot_of
+from infra.federation.images import ROOT_GIB, slot_of
 from infra.federation.model import Federation
 from infra.federation.words import did_you_mean, listed
 
@@ -19,7 +19,12 @@ def check(federation: Federation) -> list[Finding]:
     for block in all_blocks:
         known = catalog.instance_types().get(block.spec.instance_type)
         findings += [_unknown_type(block)] if known is None else _gpus(block, known)
-    return [*findings, *_images(federation, all_blocks), *_architectures(federation, all_blocks)]
+    return [
+        *findings,
+        *_images(federation, all_blocks),
+        *_architectures(federation, all_blocks),
+        *_volumes(federation, all_blocks),
+    ]
 
 
 def _unknown_type(block: Block) -> Finding:
@@ -127,3 +132,18 @@ def _architectures(federation: Federation, all_blocks: tuple[Block, ...]) -> lis
                 )
             )
     return findings
+
+
+def _volumes(federation: Federation, all_blocks: tuple[Block, ...]) -> list[Finding]:
+    """Find the root volumes that the pipeline's images do not fit on."""
+    if federation.image_pipeline is None:
+        return []
+    return [
+        Finding(
+            block.at("volume_gib"),
+            f"{block.spec.volume_gib} GiB is less than the pipeline's images have.",
+            f"{ROOT_GIB} GiB or more.",
+        )
+        for block in all_blocks
+        if block.spec.volume_gib < ROOT_GIB
+    ]

@@ -102,6 +102,14 @@ def test_one_image_for_two_architectures_is_refused(data: Any, problems: Any) ->
     assert "hospital-a (arm64) and" in str(found)
 
 
+def test_a_root_volume_that_is_smaller_than_the_pipelines_image_is_refused(data: Any, problems: Any) -> None:
+    data["participants"][0]["volume_gib"] = 59
+    assert problems(data) == {}
+    data["image_pipeline"] = True
+    (found,) = problems(data).values()
+    assert "59 GiB is less than" in str(found)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

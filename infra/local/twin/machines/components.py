@@ -123,8 +123,12 @@ class Component:
             StepFailed: naming the step, with the end of what it said.
         """
         known = {**{key: value for key, value in self.parameters.items() if value is not None}, **values}
-        if wrong := sorted(set(values) ^ (set(self.parameters) & (set(known) | set(values)))):
-            raise BadComponent(f"{self.name}: no such parameter: {', '.join(wrong)}")
+        for wrong, why in (
+            (set(values) - set(self.parameters), "has no such parameter"),
+            (set(self.parameters) - set(known), "has a parameter without a value"),
+        ):
+            if wrong:
+                raise BadComponent(f"{self.name} {why}: {', '.join(sorted(wrong))}")
         failed: StepFailed | None = None
         for step in self.phases.get(phase, ()):
             progress(f"{self.name}: {step.name}")

@@ -53,7 +53,7 @@ class Root:
             (Path(folder) / "file").write_bytes(content)
             script = 'mkdir -p "$(dirname "$1")" && cp /mnt/file "$1"'
             command = ["/bin/sh", "-c", script, "sh", path]
-            done = self._run(command, {"/mnt": Path(folder)}, timeout_seconds=60)
+            done = self._run(command, {"/mnt": Path(folder)}, timeout_seconds=300)
         if done.returncode != 0:
             raise tools.ToolFailed(f"Could not put {path} into the root: {done.stdout.strip()}")
 

@@ -54,7 +54,7 @@ def rehearse(
     tests = source.archive(source.TESTED)
     with _over(root) as machine:
         if prepare:
-            done = machine.run(prepare, timeout_seconds=60)
+            done = machine.run(prepare, timeout_seconds=300)
             if done.returncode:
                 raise StepFailed("rehearsal", "none", "prepare", f"it ended with {done.returncode}", done.stdout)
         for name, values in {
