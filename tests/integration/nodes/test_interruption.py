@@ -135,6 +135,7 @@ def test_a_notice_of_interruption_stops_a_site_in_order_and_training_goes_on_onc
     assert len(desk.processes("-m fl_app client")) == 1, "the other site's"
     os.kill(agent, signal.SIGKILL)  # nothing begins on this instance, whatever is started again
     wait_until(lambda: desk.bodies().get("hospital-b", {}).get("pid", agent) != agent, what="another agent")
+    wait_until(lambda: desk.says("hospital-b")["at"] != said["at"], what="the other agent's word")
     assert len(desk.processes("-m fl_app client")) == 1
     assert desk.says("hospital-b")["state"] == "stopped"
     desk.run("local", "fault", "clear", "hospital-b")

@@ -6,6 +6,7 @@ Credentials reach such a node by its environment, so this service has none to gi
 from __future__ import annotations
 
 import functools
+import logging
 import socket
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from infra.local.twin.grounds.notices import Announcements
 from infra.local.twin.services.metadata import Metadata, MetadataService
 from infra.local.twin.services.metadata.instance import Credentials
 from infra.local.twin.services.serving import shut
+
+_log = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
 _BACKLOG = 16
@@ -34,11 +37,7 @@ class StandIns:
         self._listeners: dict[str, socket.socket] = {}
 
     def follow(self, running: Mapping[str, Instance]) -> None:
-        """Serve these instances, and no others.
-
-        Raises:
-            OSError: a port cannot be had.
-        """
+        """Serve these instances, and no others."""
         for gone in self._listeners.keys() - running.keys():
             listener = self._listeners.pop(gone)
             shut(listener)
@@ -55,11 +54,24 @@ class StandIns:
         return self._bodies.port_for(f"metadata of {instance.id}")
 
     def _serve(self, instance: Instance) -> None:
-        listener = socket.create_server((_HOST, self._port(instance)), backlog=_BACKLOG)
+        try:
+            listener = socket.create_server((_HOST, self._port(instance)), backlog=_BACKLOG)
+        except OSError as error:  # somebody has taken its port: the node runs, only without notices
+            _log.warning("%s has no metadata service: %s", instance.id, error)
+            return
         self._listeners[instance.id] = listener
         told = _metadata(instance, self._announced)
         service = MetadataService(lambda _: told)
-        threading.Thread(target=service.serve, args=(listener,), name=f"metadata {instance.id}", daemon=True).start()
+        name = f"metadata {instance.id}"
+        threading.Thread(target=_until_closed, args=(service, listener), name=name, daemon=True).start()
+
+
+def _until_closed(service: MetadataService, listener: socket.socket) -> None:
+    try:
+        service.serve(listener)
+    except OSError:
+        if listener.fileno() != -1:
+            raise
 
 
 def _metadata(instance: Instance, announced: Announcements) -> Metadata:
