@@ -105,20 +105,26 @@ class Stacks:
                 given.append({"ParameterKey": key, "UsePreviousValue": True})
                 if declared[key].get("Default", before["ParameterValue"]) != before["ParameterValue"]:
                     print(f"  {name} keeps {key} {before['ParameterValue']}; the kit has {declared[key]['Default']}")
-        if self._changes(name, template, given, set_name, "CREATE" if is_new else "UPDATE"):
-            self._client.execute_change_set(StackName=name, ChangeSetName=set_name)
-            self._settle(name, show=True)
-        else:
+        if status == "REVIEW_IN_PROGRESS" or not is_new:
+            self._client.delete_change_set(StackName=name, ChangeSetName=set_name)  # of an attempt before
+        if not self._changes(name, template, given, set_name, "CREATE" if is_new else "UPDATE"):
             print(f"  {name}: no changes")
+            return
+        self._client.execute_change_set(StackName=name, ChangeSetName=set_name)
+        self._settle(name, show=True)
         status = str(self.describe(name).get("StackStatus"))
-        if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE") or "ROLLBACK" in status:
+        if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise Stop(f"{name} is {status}: {self._reason(name)}. Repair that; the same command goes on.")
 
     def delete(self, name: str) -> None:
         """Delete a stack and wait until it is gone."""
         self._client.delete_stack(StackName=name)
-        self._settle(name)
-        if self.describe(name).get("StackStatus", "DELETE_COMPLETE") != "DELETE_COMPLETE":
+
+        def over() -> str:
+            status = str(self.describe(name).get("StackStatus", "DELETE_COMPLETE"))
+            return status if status in ("DELETE_COMPLETE", "DELETE_FAILED") else ""
+
+        if wait_for(over, f"The deletion of {name}", self._seconds) == "DELETE_FAILED":
             raise Stop(
                 f"{name} is not deleted: {self._reason(name)}. Remove what stands in the way; then again. "
                 "A bucket that is not retained must be empty; --delete-data empties it.",
@@ -132,8 +138,6 @@ class Stacks:
 
     def _changes(self, name: str, template: str, given: list[dict[str, Any]], set_name: str, kind: str) -> bool:
         here = {"StackName": name, "ChangeSetName": set_name}
-        if kind == "UPDATE":
-            self._client.delete_change_set(**here)  # of an attempt before
         self._client.create_change_set(
             **here,
             ChangeSetType=kind,
@@ -172,7 +176,8 @@ class Stacks:
                     if event["ResourceStatus"].endswith(("_COMPLETE", "_FAILED")):
                         reason = event.get("ResourceStatusReason", "")
                         print(f"    {event['ResourceStatus']:18} {event['LogicalResourceId']} {reason}".rstrip())
-            return status == "REVIEW_IN_PROGRESS" or not status.endswith("_IN_PROGRESS")
+            # Under review is a stack that was never made, unless a change set is being carried out.
+            return (status == "REVIEW_IN_PROGRESS" and not show) or not status.endswith("_IN_PROGRESS")
 
         wait_for(settled, f"The end of what goes on in {name}", self._seconds)
 

@@ -57,7 +57,7 @@ def test_the_coordinator_has_no_credentials_of_the_hospital_and_its_commands_say
     written = [path for path in desk.folder.rglob("*credentials*") if path.is_file()]
     assert written
     assert not any(ACCOUNT in path.read_text() for path in written)
-    for command in (("start", SITE), ("deploy", "--only", SITE), ("stop", SITE), ("logs", SITE)):
+    for command in (("start", SITE), ("deploy", "--only", SITE)):
         _, said = desk.run(*command, code=3)
         assert "its own admin operates it" in said
     out, said = desk.run("--json", "status")
