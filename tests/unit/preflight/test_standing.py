@@ -11,6 +11,7 @@ from stubbed_aws import StubbedAccounts
 
 from infra.errors import Severity
 from infra.preflight import standing
+from infra.preflight.check import STANDING
 
 PLANNED = (stack("SiteStorage-hospital-a"), stack("SiteNode-hospital-a"))
 MADE = {"CreationTime": "2026-11-26T00:00:00Z"}
@@ -28,7 +29,6 @@ def has(aws: StubbedAccounts, **statuses: str) -> None:
     ("status", "severities"),
     [
         ("CREATE_COMPLETE", []),
-        ("DELETE_COMPLETE", []),
         ("UPDATE_ROLLBACK_FAILED", [Severity.ERROR]),
         ("UPDATE_IN_PROGRESS", [Severity.WARNING]),
         ("ROLLBACK_COMPLETE", [Severity.NOTICE]),
@@ -47,11 +47,20 @@ def test_a_stack_that_is_stuck_is_told_with_the_command_that_frees_it(aws: Stubb
     assert "continue-update-rollback --stack-name fed-SiteNode-hospital-a" in problem.remedy
 
 
+def test_all_stacks_are_asked_for_but_those_that_were_deleted(aws: StubbedAccounts, visit: Any) -> None:
+    place = visit()
+    statuses = set(place.client("cloudformation").meta.service_model.shape_for("StackStatus").enum)
+    asked = {"StackStatusFilter": list(STANDING)}
+    aws.answers("cloudformation.list_stacks", {"StackSummaries": []}, asked)
+    assert place.stacks_there() == []
+    assert set(STANDING) == statuses - {"DELETE_COMPLETE"}
+
+
 @pytest.mark.parametrize(("limit", "errors"), [(3, 0), (2, 1)])
 def test_the_stacks_quota_counts_those_that_are_there(
     aws: StubbedAccounts, visit: Any, limit: int, errors: int
 ) -> None:
-    has(aws, SiteStorage_hospital_a="CREATE_COMPLETE", Other="CREATE_COMPLETE", Gone="DELETE_COMPLETE")
+    has(aws, SiteStorage_hospital_a="CREATE_COMPLETE", Other="CREATE_COMPLETE")
     aws.answers("cloudformation.describe_account_limits", {"AccountLimits": [{"Name": "StackLimit", "Value": limit}]})
     found = standing.stack_quota(visit(stacks=PLANNED))
     assert [problem.severity for problem in found] == [Severity.ERROR] * errors
