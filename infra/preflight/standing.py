@@ -97,8 +97,7 @@ def buckets(visit: Visit) -> Iterator[Problem]:
 
 
 def _named(visit: Visit) -> list[str]:
-    names = (getattr(node.spec, "bucket", None) for node in visit.nodes)
-    return [str(name) for name in names if name]
+    return [node.spec.bucket for node in visit.nodes if node.spec.bucket]
 
 
 def _names_buckets(visit: Visit) -> bool:

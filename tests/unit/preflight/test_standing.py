@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,36 +99,30 @@ def test_a_service_linked_role_that_is_missing_is_told_with_the_permission_for_i
     assert "iam:CreateServiceLinkedRole" in problem.allowed
 
 
-def bucket(aws: StubbedAccounts, visit: Any) -> list[Any]:
-    place = visit()
-    place.nodes = (SimpleNamespace(**{**_facts(place), "spec": SimpleNamespace(bucket="their-data")}),)
-    return list(standing.buckets(place))
-
-
-def _facts(place: Any) -> dict[str, str]:
-    return {name: getattr(place.nodes[0], name) for name in ("id", "account", "profile", "region")}
+def bucket(visit: Any) -> list[Any]:
+    return list(standing.buckets(visit(site={"bucket": "their-data"})))
 
 
 def test_a_bucket_of_the_account_in_its_region_is_in_order(aws: StubbedAccounts, visit: Any) -> None:
     expected = {"Bucket": "their-data", "ExpectedBucketOwner": "111111111111"}
     aws.answers("s3.head_bucket", {"BucketRegion": "us-east-1"}, expected)
-    assert bucket(aws, visit) == []
+    assert bucket(visit) == []
 
 
 def test_a_bucket_of_another_region_is_an_error(aws: StubbedAccounts, visit: Any) -> None:
     aws.answers("s3.head_bucket", {"BucketRegion": "eu-west-1"})
-    (problem,) = bucket(aws, visit)
+    (problem,) = bucket(visit)
     assert problem.found == "the bucket their-data is in eu-west-1."
 
 
 def test_a_bucket_that_is_not_there_is_an_error(aws: StubbedAccounts, visit: Any) -> None:
     aws.refuses("s3.head_bucket", "404")
-    (problem,) = bucket(aws, visit)
+    (problem,) = bucket(visit)
     assert problem.found == "there is no bucket their-data."
 
 
 def test_a_bucket_of_another_account_is_an_error(aws: StubbedAccounts, visit: Any) -> None:
     aws.refuses("s3.head_bucket", "403")
     aws.answers("s3.head_bucket", {})
-    (problem,) = bucket(aws, visit)
+    (problem,) = bucket(visit)
     assert problem.found == "the bucket their-data belongs to another account."
