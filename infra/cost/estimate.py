@@ -16,6 +16,30 @@ HOURS_PER_MONTH = Decimal(730)
 _BYTES_PER_GB = Decimal(2**30)
 #: A Region whose transfer to us-east-1 has a price of its own, which the table has not.
 _EXCEPTIONS = {("us-east-1", "us-east-2"), ("us-east-2", "us-east-1")}
+#: Types that cost nothing by themselves; what depends on their use is in the table's list of what is left out.
+_FREE = frozenset(
+    f"AWS::{type_}"
+    for type_ in (
+        *("EC2::FlowLog", "EC2::InstanceConnectEndpoint", "EC2::InternetGateway", "EC2::LaunchTemplate"),
+        *("EC2::NetworkInterface", "EC2::Route", "EC2::RouteTable", "EC2::SecurityGroup", "EC2::SecurityGroupEgress"),
+        *("EC2::SecurityGroupIngress", "EC2::Subnet", "EC2::SubnetRouteTableAssociation", "EC2::VPC"),
+        *("EC2::VPCGatewayAttachment", "EC2::VPCPeeringConnection", "EC2::VolumeAttachment"),
+        *("IAM::InstanceProfile", "IAM::ManagedPolicy", "IAM::Policy", "IAM::Role", "KMS::Alias", "Logs::LogGroup"),
+        *("S3::Bucket", "S3::BucketPolicy", "SNS::Subscription", "SNS::Topic", "SNS::TopicPolicy", "SSM::Parameter"),
+        *("ImageBuilder::Component", "ImageBuilder::DistributionConfiguration", "ImageBuilder::ImagePipeline"),
+        *("ImageBuilder::ImageRecipe", "ImageBuilder::InfrastructureConfiguration"),
+    )
+)
+#: Types that are counted, what they are called, and the thing in the price table.
+_COUNTED = (
+    ("AWS::EC2::NatGateway", "NAT gateway", "nat-gateway"),
+    ("AWS::EC2::EIP", "public address", "public-address"),
+    ("AWS::KMS::Key", "KMS key", "kms-key"),
+    ("AWS::CloudWatch::CompositeAlarm", "composite alarms", "composite-alarm"),
+    ("AWS::CloudWatch::Dashboard", "dashboard", "dashboard"),
+)
+#: Types that are looked into.
+_ESTIMATED = frozenset(("AWS::EC2::Instance", "AWS::EC2::Volume", "AWS::EC2::VPCEndpoint", "AWS::CloudWatch::Alarm"))
 Resource = Mapping[str, Any]
 
 
@@ -201,15 +225,11 @@ def _of_node(
     if alarms:
         watched = sum(max(1, sum("MetricStat" in one for one in alarm.get("Metrics", ()))) for alarm in alarms)
         yield item(f"alarms ({len(alarms)}), by the metrics that they watch", watched, "alarm")
-    for type_, what, thing in (
-        ("AWS::EC2::NatGateway", "NAT gateway", "nat-gateway"),
-        ("AWS::EC2::EIP", "public address", "public-address"),
-        ("AWS::KMS::Key", "KMS key", "kms-key"),
-        ("AWS::CloudWatch::CompositeAlarm", "composite alarms", "composite-alarm"),
-        ("AWS::CloudWatch::Dashboard", "dashboard", "dashboard"),
-    ):
+    for type_, what, thing in _COUNTED:
         if by_type.get(type_):
             yield item(what, len(by_type[type_]), thing)
+    for type_ in sorted(set(by_type) - _FREE - _ESTIMATED - {type_ for type_, *_ in _COUNTED}):
+        yield Item(node.id, node.account, type_, Decimal(len(by_type[type_])), None)
 
 
 def _volume(item: Any, what: str, kind: str, gib: Any) -> Item:

@@ -18,6 +18,31 @@ from stacks.plan import StackPlan
 T = TypeVar("T")
 #: What AWS's services call a missing permission. "403" is S3's answer to a request that has no body to say more in.
 _REFUSALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403", "Forbidden")
+#: All statuses of CloudFormation's but DELETE_COMPLETE. Source: ListStacks, CloudFormation API Reference.
+STANDING = (
+    "CREATE_IN_PROGRESS",
+    "CREATE_FAILED",
+    "CREATE_COMPLETE",
+    "ROLLBACK_IN_PROGRESS",
+    "ROLLBACK_FAILED",
+    "ROLLBACK_COMPLETE",
+    "DELETE_IN_PROGRESS",
+    "DELETE_FAILED",
+    "UPDATE_IN_PROGRESS",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_COMPLETE",
+    "UPDATE_FAILED",
+    "UPDATE_ROLLBACK_IN_PROGRESS",
+    "UPDATE_ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "REVIEW_IN_PROGRESS",
+    "IMPORT_IN_PROGRESS",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_IN_PROGRESS",
+    "IMPORT_ROLLBACK_FAILED",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +143,10 @@ class Visit:
             return [item for page in pages for item in page.get(path, [])]
 
         return self.once(f"{service}.{operation} {arguments}", ask)
+
+    def stacks_there(self) -> list[Mapping[str, Any]]:
+        """Return the Region's stacks, whoever's they are; not those that were deleted, which AWS lists for 90 days."""
+        return self.pages("cloudformation", "list_stacks", "StackSummaries", StackStatusFilter=list(STANDING))
 
     def is_ours(self, resource: Mapping[str, Any]) -> bool:
         """Say whether a resource belongs to this federation, by its tags."""

@@ -19,6 +19,8 @@ REFUSED_SECONDS = 300.0
 LATE_SECONDS = 60.0
 #: A Region of each partition that no account can switch off.
 _MAIN = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1", "aws-eusc": "eusc-de-east-1"}
+#: How a problem begins where nothing was reached at all.
+SILENCE = "AWS does not answer"
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure")
 
@@ -30,9 +32,7 @@ def credentials(visit: Visit) -> Iterator[Problem]:
     try:
         caller = visit.once("caller", lambda: _caller(visit))
     except (HTTPClientError, NoConnection) as error:
-        yield Problem(
-            where, f"AWS does not answer: {error}", "", "Is this machine online? The same command asks again."
-        )
+        yield Problem(where, f"{SILENCE}: {error}", "", "Is this machine online? The same command asks again.")
         return
     except ClientError as error:
         yield _refused(visit, where, expected, error)

@@ -16,7 +16,8 @@ _NOT_THERE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID
 
 
 def image(visit: Visit) -> Iterator[Problem]:
-    """Find images that the account does not see, that are not ready, or whose snapshots it cannot decrypt."""
+    """Find nodes without an image, and images that the account does not see, or cannot launch."""
+    yield from _unpinned(visit)
     for id_, users in _images(visit).items():
         found = _describe(visit, id_)
         names = ", ".join(node.id for node in users)
@@ -34,6 +35,21 @@ def image(visit: Visit) -> Iterator[Problem]:
         else:
             yield from _encryption(visit, found)
             yield from _owner(visit, found)
+
+
+def _unpinned(visit: Visit) -> Iterator[Problem]:
+    """Find nodes that are to be made and have no image; one that is deployed keeps the image that it has."""
+    without = {node.id for node in visit.nodes if not node.image}
+    if not without:
+        return
+    there = {stack["StackName"] for stack in visit.stacks_there()}
+    for stack in visit.stacks:
+        if stack.node in without and stack.id.startswith(("HubNode", "SiteNode-")) and stack.name not in there:
+            yield visit.problem(
+                f"no machine image is pinned for {stack.node}.",
+                "Every node needs one.",
+                "federate image lock pins the newest of the pipeline; federate image lock --ami AMI your own.",
+            )
 
 
 def _images(visit: Visit) -> dict[str, list[Node]]:
@@ -178,7 +194,7 @@ CHECKS = (
     Check(
         "image",
         "Can the account launch the nodes' machine images?",
-        ("ec2:DescribeImages", "ec2:DescribeSnapshots", "kms:DescribeKey"),
+        ("ec2:DescribeImages", "ec2:DescribeSnapshots", "kms:DescribeKey", "cloudformation:ListStacks"),
         image,
     ),
     Check(

@@ -87,7 +87,7 @@ def exit_code(answers: Sequence[Answer]) -> int:
     """Return the command's exit code: 3 credentials, 4 AWS does not answer, 1 another error, 0 none."""
     failed = [answer for answer in answers if answer.state == Severity.ERROR]
     credentials = [answer for answer in failed if answer.check == identity.CREDENTIALS.id]
-    if any("does not answer" in problem.found for answer in credentials for problem in answer.problems):
+    if any(problem.found.startswith(identity.SILENCE) for answer in credentials for problem in answer.problems):
         return 4
     return 3 if credentials else int(bool(failed))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,15 +14,10 @@ from infra.preflight.check import Check, Visit, code_of, is_refusal
 _BOOTSTRAP = "CDKToolkit"
 
 
-def _stacks(visit: Visit) -> list[Mapping[str, Any]]:
-    found = visit.pages("cloudformation", "list_stacks", "StackSummaries")
-    return [stack for stack in found if stack["StackStatus"] != "DELETE_COMPLETE"]
-
-
 def stuck(visit: Visit) -> Iterator[Problem]:
     """Find stacks of the federation that only a person can free, and those that somebody works on right now."""
     planned = {stack.name: stack for stack in visit.stacks}
-    for stack in _stacks(visit):
+    for stack in visit.stacks_there():
         name, status = stack["StackName"], stack["StackStatus"]
         if name not in planned:
             continue
@@ -49,7 +44,7 @@ def stuck(visit: Visit) -> Iterator[Problem]:
 
 def stack_quota(visit: Visit) -> Iterator[Problem]:
     """Find accounts that may not have the further stacks."""
-    there = {stack["StackName"] for stack in _stacks(visit)}
+    there = {stack["StackName"] for stack in visit.stacks_there()}
     needed = len([stack for stack in visit.stacks if stack.name not in there])
     if not needed:
         return
@@ -65,7 +60,7 @@ def stack_quota(visit: Visit) -> Iterator[Problem]:
 
 def bootstrap(visit: Visit) -> Iterator[Problem]:
     """Find accounts without the CDK's bootstrap stack where the federation deploys by it."""
-    if _BOOTSTRAP not in {stack["StackName"] for stack in _stacks(visit)}:
+    if _BOOTSTRAP not in {stack["StackName"] for stack in visit.stacks_there()}:
         yield visit.problem(
             f"there is no stack {_BOOTSTRAP}, and synthesizer: default needs it.",
             "An organisation's own bootstrap may have another name; then this is no error of yours.",
@@ -102,8 +97,7 @@ def buckets(visit: Visit) -> Iterator[Problem]:
 
 
 def _named(visit: Visit) -> list[str]:
-    names = (getattr(node.spec, "bucket", None) for node in visit.nodes)
-    return [str(name) for name in names if name]
+    return [node.spec.bucket for node in visit.nodes if node.spec.bucket]
 
 
 def _names_buckets(visit: Visit) -> bool:

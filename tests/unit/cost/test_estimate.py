@@ -79,6 +79,11 @@ def test_a_price_that_the_table_has_not_is_unknown_and_never_0() -> None:
     assert str(found.per_hour()) == "at least $0.0100, plus unknown: instance g4dn.xlarge, on demand"
 
 
+def test_a_type_that_the_estimate_does_not_know_is_unknown_rather_than_free() -> None:
+    found = of_site(resource("EC2::TransitGateway"), resource("EC2::Route"), table=prices())
+    assert found.per_hour().unknown == ("AWS::EC2::TransitGateway",)
+
+
 def test_where_nothing_is_known_there_is_no_sum() -> None:
     found = of_site(INSTANCE, table=prices())
     assert found.per_hour().least is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_visit import IMAGE
+from small_visit import IMAGE, stack
 from stubbed_aws import StubbedAccounts
 
 from infra.errors import Severity
@@ -34,6 +34,17 @@ def test_an_image_that_the_account_does_not_see_is_an_error_with_its_owners_comm
     (problem,) = image(visit())
     assert "does not see the image" in problem.found
     assert "Add=[{UserId=111111111111}]" in problem.remedy
+
+
+@pytest.mark.parametrize(("there", "errors"), [([], 1), ([{"StackName": "fed-SiteNode-hospital-a"}], 0)])
+def test_a_node_that_is_to_be_made_needs_an_image(
+    aws: StubbedAccounts, visit: Any, there: list[dict[str, str]], errors: int
+) -> None:
+    told = [{**one, "StackStatus": "CREATE_COMPLETE", "CreationTime": "2026-11-26T00:00:00Z"} for one in there]
+    aws.answers("cloudformation.list_stacks", {"StackSummaries": told})
+    planned = (stack("SiteNode-hospital-a"), stack("SiteStorage-hospital-a"))
+    problems = list(image(visit(images={}, stacks=planned)))
+    assert [problem.found for problem in problems] == ["no machine image is pinned for hospital-a."] * errors
 
 
 def test_an_image_that_is_still_made_is_an_error(aws: StubbedAccounts, visit: Any) -> None:

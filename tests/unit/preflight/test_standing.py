@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from stubbed_aws import StubbedAccounts
 
 from infra.errors import Severity
 from infra.preflight import standing
+from infra.preflight.check import STANDING
 
 PLANNED = (stack("SiteStorage-hospital-a"), stack("SiteNode-hospital-a"))
 MADE = {"CreationTime": "2026-11-26T00:00:00Z"}
@@ -28,7 +28,6 @@ def has(aws: StubbedAccounts, **statuses: str) -> None:
     ("status", "severities"),
     [
         ("CREATE_COMPLETE", []),
-        ("DELETE_COMPLETE", []),
         ("UPDATE_ROLLBACK_FAILED", [Severity.ERROR]),
         ("UPDATE_IN_PROGRESS", [Severity.WARNING]),
         ("ROLLBACK_COMPLETE", [Severity.NOTICE]),
@@ -47,11 +46,20 @@ def test_a_stack_that_is_stuck_is_told_with_the_command_that_frees_it(aws: Stubb
     assert "continue-update-rollback --stack-name fed-SiteNode-hospital-a" in problem.remedy
 
 
+def test_all_stacks_are_asked_for_but_those_that_were_deleted(aws: StubbedAccounts, visit: Any) -> None:
+    place = visit()
+    statuses = set(place.client("cloudformation").meta.service_model.shape_for("StackStatus").enum)
+    asked = {"StackStatusFilter": list(STANDING)}
+    aws.answers("cloudformation.list_stacks", {"StackSummaries": []}, asked)
+    assert place.stacks_there() == []
+    assert set(STANDING) == statuses - {"DELETE_COMPLETE"}
+
+
 @pytest.mark.parametrize(("limit", "errors"), [(3, 0), (2, 1)])
 def test_the_stacks_quota_counts_those_that_are_there(
     aws: StubbedAccounts, visit: Any, limit: int, errors: int
 ) -> None:
-    has(aws, SiteStorage_hospital_a="CREATE_COMPLETE", Other="CREATE_COMPLETE", Gone="DELETE_COMPLETE")
+    has(aws, SiteStorage_hospital_a="CREATE_COMPLETE", Other="CREATE_COMPLETE")
     aws.answers("cloudformation.describe_account_limits", {"AccountLimits": [{"Name": "StackLimit", "Value": limit}]})
     found = standing.stack_quota(visit(stacks=PLANNED))
     assert [problem.severity for problem in found] == [Severity.ERROR] * errors
@@ -91,36 +99,30 @@ def test_a_service_linked_role_that_is_missing_is_told_with_the_permission_for_i
     assert "iam:CreateServiceLinkedRole" in problem.allowed
 
 
-def bucket(aws: StubbedAccounts, visit: Any) -> list[Any]:
-    place = visit()
-    place.nodes = (SimpleNamespace(**{**_facts(place), "spec": SimpleNamespace(bucket="their-data")}),)
-    return list(standing.buckets(place))
-
-
-def _facts(place: Any) -> dict[str, str]:
-    return {name: getattr(place.nodes[0], name) for name in ("id", "account", "profile", "region")}
+def bucket(visit: Any) -> list[Any]:
+    return list(standing.buckets(visit(site={"bucket": "their-data"})))
 
 
 def test_a_bucket_of_the_account_in_its_region_is_in_order(aws: StubbedAccounts, visit: Any) -> None:
     expected = {"Bucket": "their-data", "ExpectedBucketOwner": "111111111111"}
     aws.answers("s3.head_bucket", {"BucketRegion": "us-east-1"}, expected)
-    assert bucket(aws, visit) == []
+    assert bucket(visit) == []
 
 
 def test_a_bucket_of_another_region_is_an_error(aws: StubbedAccounts, visit: Any) -> None:
     aws.answers("s3.head_bucket", {"BucketRegion": "eu-west-1"})
-    (problem,) = bucket(aws, visit)
+    (problem,) = bucket(visit)
     assert problem.found == "the bucket their-data is in eu-west-1."
 
 
 def test_a_bucket_that_is_not_there_is_an_error(aws: StubbedAccounts, visit: Any) -> None:
     aws.refuses("s3.head_bucket", "404")
-    (problem,) = bucket(aws, visit)
+    (problem,) = bucket(visit)
     assert problem.found == "there is no bucket their-data."
 
 
 def test_a_bucket_of_another_account_is_an_error(aws: StubbedAccounts, visit: Any) -> None:
     aws.refuses("s3.head_bucket", "403")
     aws.answers("s3.head_bucket", {})
-    (problem,) = bucket(aws, visit)
+    (problem,) = bucket(visit)
     assert problem.found == "the bucket their-data belongs to another account."
