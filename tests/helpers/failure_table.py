@@ -107,7 +107,7 @@ class Row:
         """The first line, and the cause where it is told."""
         lines = self.message.splitlines()
         cause = next((line.strip() for line in lines if line.strip().startswith("Cause: ")), "")
-        return " ".join(part for part in (_shortened(lines[0]), cause) if part)
+        return "<br>".join(part for part in (_shortened(lines[0]), cause) if part)
 
     @property
     def remedy(self) -> str:
