@@ -83,6 +83,7 @@ _VARIES = (
     (re.compile(r"at line \d+"), "at line …"),
     (re.compile(r"again in [\d.]+ s"), "again in … s"),
     (re.compile(r"release [0-9a-f]{12}\b"), "release …"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "…"),
 )
 
 
