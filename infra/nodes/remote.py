@@ -143,7 +143,7 @@ class Remote:
         name = stack_name(self._federation, kind)
         outputs: list[dict[str, str]] = []
         try:
-            with explained(self.where):
+            with explained(self.where, profile=self.node.profile, region=self.node.region):
                 described = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
                 outputs = described[0].get("Outputs", [])
         except FederateError as error:
@@ -169,7 +169,7 @@ class Remote:
     def parameters(self) -> dict[str, str]:
         """Return the node's parameters by their names below its prefix."""
         prefix = f"{self.node.parameter_prefix}/"
-        with explained(self.where):
+        with explained(self.where, profile=self.node.profile, region=self.node.region):
             pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=prefix)
             return {item["Name"].removeprefix(prefix): item["Value"] for page in pages for item in page["Parameters"]}
 
@@ -181,19 +181,19 @@ class Remote:
         """Set a parameter of the node's."""
         if len(value.encode()) > _VALUE_BYTES:
             raise FederateError(f"{self.where}: the parameter {name} would have more than {_VALUE_BYTES} bytes.")
-        with explained(self.where):
+        with explained(self.where, profile=self.node.profile, region=self.node.region):
             self.client("ssm").put_parameter(
                 Name=f"{self.node.parameter_prefix}/{name}", Value=value, Type="String", Overwrite=True
             )
 
     def forget_state(self) -> None:
         """Delete what the node last said of itself: the one that comes next has said nothing yet."""
-        with explained(self.where):
+        with explained(self.where, profile=self.node.profile, region=self.node.region):
             self.client("ssm").delete_parameters(Names=[f"{self.node.parameter_prefix}/{contract.STATE}"])
 
     def forget(self) -> int:
         """Delete all parameters of the node; return how many there were."""
-        with explained(self.where):
+        with explained(self.where, profile=self.node.profile, region=self.node.region):
             pages = (
                 self.client("ssm")
                 .get_paginator("get_parameters_by_path")
@@ -206,7 +206,7 @@ class Remote:
 
     def log_lines(self, since_ms: int = 0) -> Iterator[LogLine]:
         """Yield what the node said, oldest first, lines of one moment in their order; none where it has no log."""
-        with explained(self.where):
+        with explained(self.where, profile=self.node.profile, region=self.node.region):
             logs = self.client("logs")
             try:
                 pages = logs.get_paginator("filter_log_events").paginate(

@@ -68,7 +68,7 @@ def supply(
         AwsRefused: AWS refuses.
     """
     check_approval(remote, release, approve=approve)
-    with explained(remote.where):
+    with explained(remote.where, profile=remote.node.profile, region=remote.node.region):
         uploaded = _put_release(remote, release, say)
         sent, objects = _data(remote, data, say) if data else (0, 0)
         _put_run_files(remote, federation, release)

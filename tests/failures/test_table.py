@@ -33,6 +33,6 @@ def test_a_row_is_the_same_whatever_the_run() -> None:
         "  Cause: So it is.\n  Do this. All that was said is in /tmp/a/logs/x.log.\nUnfinished:\n  fed-x"
     )
     row = failure_table.Row("x", "a|b", "here", failure_table.constant(said, failure_table.PAGE), 1, "on")
-    assert row.sees == "fed-x: ROLLBACK_COMPLETE: (Service: Ec2, Request ID: …) vpc-… Cause: So it is."
+    assert row.sees == "fed-x: ROLLBACK_COMPLETE: (Service: Ec2, Request ID: …) vpc-…<br>Cause: So it is."
     assert row.remedy == "Do this. All that was said is in LOG."
     assert row.line(1).startswith("| 1 | a\\|b | here | fed-x")

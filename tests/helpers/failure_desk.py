@@ -87,8 +87,8 @@ class FailureDesk:
                 time.sleep(0.05)
 
     def close(self) -> None:
-        self._aws.terminate()
-        self._aws.wait(20)
+        self._aws.kill()  # it keeps nothing, and a busy machine would take its time to end it in order
+        self._aws.wait(60)
         self._log.close()
 
     @property

@@ -83,6 +83,7 @@ _VARIES = (
     (re.compile(r"at line \d+"), "at line …"),
     (re.compile(r"again in [\d.]+ s"), "again in … s"),
     (re.compile(r"release [0-9a-f]{12}\b"), "release …"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "…"),
 )
 
 
@@ -107,7 +108,7 @@ class Row:
         """The first line, and the cause where it is told."""
         lines = self.message.splitlines()
         cause = next((line.strip() for line in lines if line.strip().startswith("Cause: ")), "")
-        return " ".join(part for part in (_shortened(lines[0]), cause) if part)
+        return "<br>".join(part for part in (_shortened(lines[0]), cause) if part)
 
     @property
     def remedy(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -73,7 +74,7 @@ class Rule:
         """Return the error in the form of the service.
 
         Raises:
-            ConnectionAbortedError: there shall be no answer; the server ends the connection.
+            ConnectionAbortedError: there shall be no answer.
         """
         if self.status == BROKEN_CONNECTION:
             raise ConnectionAbortedError(self.message)
@@ -119,6 +120,10 @@ class Injected:
         account = self._accounts.of_key(scope[1])
         with self._lock:
             rule = next((rule for rule in self._rules if rule.takes(service, operation, account)), None)
+        if rule is not None and rule.status == BROKEN_CONNECTION:
+            connection = environ.get("werkzeug.socket")
+            if connection is not None:  # the server would keep it open for the next request
+                connection.shutdown(socket.SHUT_RDWR)
         return None if rule is None else rule.answer()
 
     def around(self, services: WSGIApplication) -> WSGIApplication:
