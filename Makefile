@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status stop \
+.PHONY: help setup demo test test-unit policies check picture preflight cost deploy diff start-clients start-server status stop \
 	restart doctor logs ssh destroy reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
@@ -57,6 +57,9 @@ demo: $(READY) ## A whole federation on this machine, from nothing to its result
 
 test: $(READY) ## All tests
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+policies: $(READY) ## cdk-nag's packs, cfn-lint and the analysis of every policy, each with its canaries; a table at the end, also in build/policies
+	$(BIN)/python -m pytest -q tests/policies $(ARGS)
 
 test-unit: $(READY) ## The tests that start nothing
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/unit $(ARGS)

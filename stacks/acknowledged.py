@@ -190,16 +190,18 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         reason="The rule warns of every VPC in a template, because a template cannot say what is in the group that AWS "
         "makes with it. Nothing is ever put into that group; each interface names its own.",
     ),
+    Acknowledged(
+        rules=_regulated("VPCNoUnrestrictedRouteToIGW"),
+        where=("SiteNetwork/Default/RouteToInternet",),
+        reason="Only where an account asks for a NAT gateway (internet: nat). The route is that of the public subnet, in "
+        "which there is nothing but the gateway; the node's own subnet has no route to the internet gateway, and nothing "
+        "outside can dial in through NAT.",
+    ),
     # What follows is to be corrected in the stacks, and then to go from here.
     Acknowledged(
         rules=("AwsSolutions-S1", *_regulated("S3BucketLoggingEnabled", "S3DefaultEncryptionKMS")),
         where=_in(_STORAGES, "Bucket"),
         reason="Being corrected: access log, key of the account.",
-    ),
-    Acknowledged(
-        rules=_regulated("CloudWatchLogGroupEncrypted"),
-        where=_in(_STORAGES, "LogGroup"),
-        reason="Being corrected: key of the account.",
     ),
     Acknowledged(
         rules=("AwsSolutions-VPC7", *_regulated("VPCFlowLogsEnabled")),

@@ -23,9 +23,9 @@ def mixed() -> Data:
     """What a site may choose for itself, each choice at another account."""
     data = copy.deepcopy(example())
     hospital_a, hospital_b = data["participants"]
-    hospital_a |= {"spot": True, "on_destroy": "delete"}
+    hospital_a |= {"spot": True, "on_destroy": "delete", "internet": "nat"}
     hospital_b |= {"region": "eu-central-1"}
-    data["images"]["eu-central-1"] = "ami-0fed0000000000002"
+    data["images"]["eu-central-1"] = data["images"]["us-east-1"]
     data["tags"] = {"cost-centre": "4711"}
     return data
 
@@ -51,6 +51,14 @@ def many(sites: int) -> Data:
         }
         for number in range(sites)
     ]
+    return data
+
+
+def apart(data: Data) -> Data:
+    """The same federation in accounts in which no other test of this process makes anything."""
+    data = copy.deepcopy(data)
+    for member in (data["aggregator"], *data["participants"]):
+        member["account"] = f"8{member['account'][1:]}"
     return data
 
 
