@@ -1,4 +1,4 @@
-"""Questions about IAM policies, answered by an independent simulator: ``@cloud-copilot/iam-simulate`` on the pinned Node.js.
+"""Questions about IAM policies, answered by an independent simulator: ``@cloud-copilot/iam-simulate``.
 
 Nothing here evaluates a policy. What the simulator refuses to answer is an error, and never a denial.
 """
@@ -105,7 +105,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Swept:
-    """What came of a sweep: how many questions were asked, and the resource patterns of each action that can be allowed."""
+    """What came of a sweep: the number of questions, and the resource patterns of each action that can be allowed."""
 
     asked: int
     allowed: dict[str, list[str]]
