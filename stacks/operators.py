@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, get_args
 
-from infra.federation.derive import Node, accept_role_name, nodes
+from infra.federation.derive import Node, accept_role_name, nodes, stack_name
 from infra.federation.model import Federation
 from node_bootstrap import contract
 from stacks.permissions import Statement, allow, policy
@@ -45,9 +45,9 @@ _MADE_IN_EC2 = (
     "UpdateSecurityGroupRuleDescriptionsIngress"
 )
 _MADE_ROLES = (
-    "CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies "
-    "ListRolePolicies ListRoleTags PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole UpdateAssumeRolePolicy "
-    "UpdateRole"
+    "CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy GetRole GetRolePolicy "
+    "ListAttachedRolePolicies ListRolePolicies ListRoleTags PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole "
+    "UpdateAssumeRolePolicy UpdateRole"
 )
 #: Those by which a role could get past its boundary.
 _BOUNDED = frozenset({"CreateRole", "DeleteRolePermissionsBoundary", "PutRolePermissionsBoundary", "PutRolePolicy"})
@@ -74,6 +74,15 @@ _ALIASES = "CreateAlias DeleteAlias UpdateAlias"
 _AUDITED = (
     "cloudformation:ListStacks ec2:Describe* iam:ListInstanceProfiles iam:ListRoles kms:ListAliases "
     "logs:DescribeLogGroups s3:ListAllMyBuckets secretsmanager:ListSecrets ssm:DescribeParameters"
+)
+#: As many characters of a stack's name are in the name of its bucket whatever is cut.
+_NAME_KEPT = 24
+#: What is made to watch a node.
+_ALARMS = "DeleteAlarms DescribeAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"
+_DASHBOARDS = "DeleteDashboards GetDashboard PutDashboard"
+_TOPICS = (
+    "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource SetTopicAttributes "
+    "Subscribe TagResource Unsubscribe UntagResource"
 )
 #: What an operator writes for a node; all else in its parameters is the node's to publish.
 _TOLD = (
@@ -103,7 +112,11 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
         _allow("MadeByTheStacks", "ec2", _MADE_IN_EC2, ["*"], through | in_region),
         _allow("RolesByTheStacks", "iam", _but(_MADE_ROLES, bounded), roles, through),
         _allow(
-            "ProfilesByTheStacks", "iam", _MADE_PROFILES, [f"arn:aws:iam::{node.account}:instance-profile/{name}-*"], through
+            "ProfilesByTheStacks",
+            "iam",
+            _MADE_PROFILES,
+            [f"arn:aws:iam::{node.account}:instance-profile/{name}-*"],
+            through,
         ),
         allow(
             "PassToServices",
@@ -117,11 +130,14 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
             [f"arn:aws:iam::{node.account}:role/aws-service-role/*"],
             {"StringEquals": {"iam:AWSServiceName": ["ec2-instance-connect.amazonaws.com", "spot.amazonaws.com"]}},
         ),
-        _allow("BucketsByTheStacks", "s3", _MADE_BUCKETS, [f"arn:aws:s3:::{name}-*"], through),
+        _allow("BucketsByTheStacks", "s3", _MADE_BUCKETS, [_bucket(federation, node)], through),
         _allow("LogGroups", "logs", _MADE_LOGS, _log_groups(node), through),
         allow("KeysByTheStacks", ["kms:CreateKey"], ["*"], through),
         _allow("OwnKey", "kms", _MADE_KEYS, [f"arn:aws:kms:{here}:key/*"], through | _tagged(federation, node)),
-        _allow("OwnAlias", "kms", _ALIASES, [f"arn:aws:kms:{here}:{node.key_alias}", f"arn:aws:kms:{here}:key/*"], through),
+        _allow(
+            "OwnAlias", "kms", _ALIASES, [f"arn:aws:kms:{here}:{node.key_alias}", f"arn:aws:kms:{here}:key/*"], through
+        ),
+        *_watched(node, through),
         # The default security group of the own VPC is emptied by the command itself: it closes, and opens nothing.
         _allow(
             "EmptyTheDefaultGroup",
@@ -136,14 +152,30 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
         only = {"StringEquals": {"iam:PermissionsBoundary": node.permissions_boundary}}
         statements.append(_allow("RolesWithTheirBoundary", "iam", " ".join(sorted(bounded)), roles, through | only))
     if node.spec.on_destroy == "delete":
-        arns = [f"arn:aws:s3:::{name}-*", f"arn:aws:s3:::{name}-*/*"]
+        arns = [_bucket(federation, node), *_objects(federation, node, "")]
         statements.append(_allow("EmptyTheBucketAtTheEnd", "s3", _EMPTIED_BUCKETS, arns))
     hub = nodes(federation)[0]
     if node.account != hub.account:
+        peering = "CreateVpcPeeringConnection DeleteVpcPeeringConnection"
         peer = f"arn:aws:iam::{hub.account}:role/{accept_role_name(federation, node.id)}"
-        statements.append(_allow("Peer", "ec2", "CreateVpcPeeringConnection DeleteVpcPeeringConnection", ["*"], in_region))
+        statements.append(_allow("Peer", "ec2", peering, ["*"], through | in_region))
         statements.append(allow("HaveThePeeringAccepted", ["sts:AssumeRole"], [peer], through))
     return statements
+
+
+def _watched(node: Node, through: Statement) -> list[Statement]:
+    here, watch = f"{node.region}:{node.account}", node.watch_name
+    return [
+        _allow("OwnAlarms", "cloudwatch", _ALARMS, [f"arn:aws:cloudwatch:{here}:alarm:{watch}-*"], through),
+        _allow(
+            "OwnDashboard",
+            "cloudwatch",
+            _DASHBOARDS,
+            [f"arn:aws:cloudwatch::{node.account}:dashboard/{watch}"],
+            through,
+        ),
+        _allow("OwnTopic", "sns", _TOPICS, [f"arn:aws:sns:{here}:{watch}"], through),
+    ]
 
 
 def _operator(federation: Federation, node: Node) -> list[Statement]:
@@ -151,11 +183,18 @@ def _operator(federation: Federation, node: Node) -> list[Statement]:
     return [
         *_looks(federation, node),
         _allow("ReadParameters", "ssm", "GetParameter GetParameters GetParametersByPath", [own, f"{own}/*"]),
-        _allow("TellTheNode", "ssm", "PutParameter DeleteParameter DeleteParameters", [f"{own}/{each}" for each in _TOLD]),
+        _allow(
+            "TellTheNode", "ssm", "PutParameter DeleteParameter DeleteParameters", [f"{own}/{each}" for each in _TOLD]
+        ),
         _allow("ForgetWhatItSaid", "ssm", "DeleteParameters", [f"{own}/{contract.STATE}"]),
-        allow("ListWhatIsNotData", ["s3:ListBucket"], [_bucket(federation)], _listing("run/", "releases/", "results/")),
-        _allow("Supply", "s3", "GetObject PutObject", _objects(federation, "run/", "releases/")),
-        allow("ReadResults", ["s3:GetObject"], _objects(federation, "results/")),
+        allow(
+            "ListWhatIsNotData",
+            ["s3:ListBucket"],
+            [_bucket(federation, node)],
+            _listing("run/", "releases/", "results/"),
+        ),
+        _allow("Supply", "s3", "GetObject PutObject", _objects(federation, node, "run/", "releases/")),
+        allow("ReadResults", ["s3:GetObject"], _objects(federation, node, "results/")),
         _key(node),
         _allow("ReadLogs", "logs", "FilterLogEvents GetLogEvents DescribeLogStreams", _log_groups(node)),
     ]
@@ -164,9 +203,14 @@ def _operator(federation: Federation, node: Node) -> list[Statement]:
 def _steward(federation: Federation, node: Node) -> list[Statement]:
     return [
         *_looks(federation, node),
-        allow("ListData", ["s3:ListBucket"], [_bucket(federation)], _listing("data/")),
+        allow("ListData", ["s3:ListBucket"], [_bucket(federation, node)], _listing("data/")),
         # What is there already is compared by its digest before it is uploaded again.
-        _allow("FillData", "s3", "GetObject PutObject DeleteObject AbortMultipartUpload", _objects(federation, "data/")),
+        _allow(
+            "FillData",
+            "s3",
+            "GetObject PutObject DeleteObject AbortMultipartUpload",
+            _objects(federation, node, "data/"),
+        ),
         _key(node),
     ]
 
@@ -189,7 +233,7 @@ def _shell(federation: Federation, node: Node) -> list[Statement]:
             "ShowAKey",
             ["ec2-instance-connect:SendSSHPublicKey"],
             [instances],
-            {"StringEquals": {"ec2:osuser": "federate-operator"}} | _tagged(federation, node, also="StringEqualsIfExists"),
+            {"StringEquals": {"ec2:osuser": "federate-operator"} | _tagged(federation, node)["StringEquals"]},
         ),
         allow(
             "OpenATunnel",
@@ -231,12 +275,14 @@ def _key(node: Node) -> Statement:
     )
 
 
-def _bucket(federation: Federation) -> str:
-    return f"arn:aws:s3:::{federation.name}-*"
+def _bucket(federation: Federation, node: Node) -> str:
+    """Return the ARN of the node's bucket, whose name CloudFormation makes of the stack's, and may cut short."""
+    stack = "HubStorage" if node.role == "aggregator" else f"SiteStorage-{node.id}"
+    return f"arn:aws:s3:::{stack_name(federation, stack).lower()[:_NAME_KEPT]}*"
 
 
-def _objects(federation: Federation, *prefixes: str) -> list[str]:
-    return [f"{_bucket(federation)}/{prefix}*" for prefix in prefixes]
+def _objects(federation: Federation, node: Node, *prefixes: str) -> list[str]:
+    return [f"{_bucket(federation, node)}/{prefix}*" for prefix in prefixes]
 
 
 def _listing(*prefixes: str) -> Statement:
@@ -252,8 +298,8 @@ def _marks(federation: Federation, node: Node) -> dict[str, str]:
     return {"federate:federation": federation.name, "federate:node": node.id}
 
 
-def _tagged(federation: Federation, node: Node, *, also: str = "StringEquals") -> Statement:
-    return {also: {f"aws:ResourceTag/{key}": value for key, value in _marks(federation, node).items()}}
+def _tagged(federation: Federation, node: Node) -> Statement:
+    return {"StringEquals": {f"aws:ResourceTag/{key}": value for key, value in _marks(federation, node).items()}}
 
 
 def _but(names: str, without: frozenset[str]) -> str:

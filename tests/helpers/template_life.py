@@ -58,9 +58,22 @@ class Life:
 
     plan: DeploymentPlan
     clients: InProcessClients = field(init=False)
+    #: What CloudFormation has called of other services: (account, service, operation).
+    called: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.clients = InProcessClients(LoopbackAws(sorted({stack.account for stack in self.plan.stacks})))
+        aws = LoopbackAws(sorted({stack.account for stack in self.plan.stacks}))
+        make = aws.clients._make
+
+        def listened(service: str, account: str, region: str) -> Any:
+            client = make(service, account, region)
+            client.meta.events.register(
+                "before-call", lambda model, **_: self.called.add((account, service, model.name))
+            )
+            return client
+
+        aws.clients._make = listened  # type: ignore[method-assign]
+        self.clients = InProcessClients(aws)
 
     def client(self, service: str, *, profile: str, region: str) -> Any:
         """Return a client by profile, as the deployment asks for it."""
