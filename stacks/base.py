@@ -16,6 +16,7 @@ from aws_cdk import (
     StackSynthesizer,
     Tags,
 )
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.federation.derive import Node, stack_name
@@ -35,6 +36,9 @@ class FederateStack(Stack):
         home: the node in whose account and Region the stack is.
         phase: when it is deployed.
         description: one sentence, shown in CloudFormation.
+
+    Attributes:
+        own_tags: the tags that say whose a resource is; those of the federation's file come beside them.
     """
 
     def __init__(
@@ -56,14 +60,16 @@ class FederateStack(Stack):
         self._parameters: dict[str, Source] = {}
         self._outputs: list[str] = []
         self._retained: list[str] = []
-        tags = {
-            **federation.tags,
+        self.own_tags: Final = {
             "Name": f"{federation.name}-{home.id}",
             f"{TAG_PREFIX}federation": federation.name,
             f"{TAG_PREFIX}node": home.id,
         }
-        for key, value in tags.items():
+        for key, value in {**federation.tags, **self.own_tags}.items():
             Tags.of(self).add(key, value)
+        if home.permissions_boundary is not None:
+            boundary = iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", home.permissions_boundary)
+            iam.PermissionsBoundary.of(self).apply(boundary)
 
     def ask(self, name: str, *, source: Source, pattern: str, description: str) -> str:
         """Declare a parameter that the deployer fills from ``source``, and return its reference.
@@ -122,4 +128,6 @@ class FederateStack(Stack):
 
 def _synthesizer(federation: Federation) -> StackSynthesizer:
     """Return a new synthesizer; the legacy one needs no bootstrap stack in any account."""
-    return LegacyStackSynthesizer() if federation.synthesizer == "legacy" else DefaultStackSynthesizer()
+    if federation.synthesizer == "legacy":
+        return LegacyStackSynthesizer()
+    return DefaultStackSynthesizer(qualifier=federation.bootstrap_qualifier)

@@ -1,8 +1,8 @@
 """CloudFormation's and EC2's limits, held against the templates before anything is deployed.
 
 Source: CloudFormation User Guide, "Understand CloudFormation quotas"; EC2 User Guide, "User data" (16 KB before it is
-encoded); IAM User Guide, "IAM and AWS STS quotas" (10,240 characters of inline policies a role, white space not counted);
-PrivateLink Guide, "Quotas" (20,480 characters an endpoint policy); S3 User Guide (20 KB a bucket policy).
+encoded); IAM User Guide, "IAM and AWS STS quotas" (10,240 characters of inline policies a role, white space not
+counted); PrivateLink Guide, "Quotas" (20,480 characters an endpoint policy); S3 User Guide (20 KB a bucket policy).
 """
 
 from __future__ import annotations

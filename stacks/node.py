@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnParameter, Fn, Tags
+from aws_cdk import CfnParameter, CfnTag, Fn, Tags
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -150,6 +150,14 @@ class NodeStack(FederateStack):
                     ),
                 )
             ),
+            # The tags that never change, and not those of the federation's file: other tags are another template, and
+            # CloudFormation replaces the instance of another template.
+            tag_specifications=[
+                ec2.CfnLaunchTemplate.LaunchTemplateTagSpecificationProperty(
+                    resource_type="launch-template",
+                    tags=[CfnTag(key=key, value=value) for key, value in sorted(self.own_tags.items())],
+                )
+            ],
         )
         return ec2.CfnInstance.LaunchTemplateSpecificationProperty(
             launch_template_id=template.ref, version=template.attr_latest_version_number

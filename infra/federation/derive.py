@@ -139,6 +139,14 @@ class Node:
         return self.spec.alarm_topic or f"arn:aws:sns:{self.region}:{self.account}:{self.watch_name}"
 
     @property
+    def permissions_boundary(self) -> str | None:
+        """ARN of the managed policy that bounds every role of this account; None where there is none."""
+        policy = self.spec.permissions_boundary
+        if policy is None or policy.startswith("arn:"):
+            return policy
+        return f"arn:aws:iam::{self.account}:policy/{policy}"
+
+    @property
     def tls_name(self) -> str:
         """The DNS name in the node's certificate; independent of its address."""
         return f"{self.id}.{self.federation}.federate"

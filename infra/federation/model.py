@@ -8,7 +8,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from infra.federation.values import (
     AccountId,
@@ -22,6 +22,7 @@ from infra.federation.values import (
     KeyArn,
     KeyPrefix,
     Name,
+    PolicyReference,
     PositiveFloat,
     PositiveInt,
     Profile,
@@ -96,6 +97,11 @@ class Account(Model):
         default="none",
         description="Whether the node may dial HTTPS on the internet. none: only its account's own services, through "
         "VPC endpoints; nat: through a NAT gateway, which AWS charges by the hour and by the GiB (`federate cost`).",
+    )
+    permissions_boundary: PolicyReference | None = Field(
+        default=None,
+        description="A managed policy of this account that bounds every role made in it: its name or ARN.",
+        examples=["hospital-boundary", "arn:aws:iam::111111111111:policy/hospital-boundary"],
     )
     on_destroy: Literal["retain", "delete"] = Field(
         default="retain",
@@ -380,4 +386,10 @@ class Federation(Model):
         default="legacy",
         description="CDK stack synthesizer: legacy needs no bootstrap stack in any account; default uses the "
         "organisation's.",
+    )
+    bootstrap_qualifier: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,10}$")] | None = Field(
+        default=None,
+        description="The qualifier of the organisation's bootstrap stacks, where it is not CDK's own; for "
+        "`synthesizer: default`.",
+        examples=["hospital1"],
     )

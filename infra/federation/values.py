@@ -29,6 +29,7 @@ _TOPIC = r"^arn:aws:sns:[a-z]{2}(-[a-z]+)+-[0-9]:[0-9]{12}:[A-Za-z0-9_-]{1,256}$
 _EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
 _BUCKET = r"^[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9])){1,61}[a-z0-9]$"
 _KEY_PREFIX = r"^([A-Za-z0-9_.=-]+/)+$"
+_POLICY = r"^(arn:aws:iam::([0-9]{12}|aws):policy/([\x21-\x7e]{1,510}/)?)?[A-Za-z0-9_+=,.@-]{1,128}$"
 _ZONE = r"^([a-z]{2}(-[a-z]+)+-[0-9])?[a-z]$"
 
 
@@ -132,6 +133,15 @@ def short(value: Any) -> str:
 # words come first, and the JSON Schema keeps the constraints.
 Name = Annotated[str, StringConstraints(pattern=_NAME, min_length=1, max_length=LONGEST_NAME), BeforeValidator(_name)]
 AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+PolicyReference = Annotated[
+    str,
+    StringConstraints(pattern=_POLICY),
+    _matching(
+        _POLICY,
+        "a managed policy",
+        "Its name, such as hospital-boundary, or its ARN, such as arn:aws:iam::111111111111:policy/hospital-boundary.",
+    ),
+]
 Profile = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ImageId = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""The table of scanners at the end of the policy tests: printed, and written with every acknowledgement and its reason."""
+"""The table of scanners at the end of the policy tests: printed, and written with all acknowledgements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tell(Protocol):
     def __call__(
         self, scanner: str, *, over: str, templates: int, rules: int, findings: int, acknowledged: int
     ) -> None:
-        """Tell what a scanner looked at, how many rules it has, and what it found; ``findings`` are all that it found."""
+        """Tell what a scanner looked at, how many rules it has, and all that it found."""
 
 
 def teller(item: pytest.Item) -> Tell:

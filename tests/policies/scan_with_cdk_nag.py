@@ -3,8 +3,8 @@
     python scan_with_cdk_nag.py FOLDER
 
 FOLDER has one ``<variant>.json`` for each federation; for each, ``<variant>/`` gets the templates, the plan and
-``validation-report.json``. One that is named ``canary`` has defects planted into it first. A process of its own, because
-what CDK validates is fixed when the first test imports it.
+``validation-report.json``. One that is named ``canary`` has defects planted into it first. A process of its own,
+because what CDK validates is fixed when the first test imports it.
 """
 
 from __future__ import annotations

@@ -23,17 +23,28 @@ def mixed() -> Data:
     """What a site may choose for itself, each choice at another account."""
     data = copy.deepcopy(example())
     hospital_a, hospital_b = data["participants"]
-    hospital_a |= {"spot": True, "on_destroy": "delete"}
+    hospital_a |= {"spot": True, "on_destroy": "delete", "internet": "nat", "alarm_email": "it@hospital-a.example"}
     hospital_b |= {"region": "eu-central-1"}
-    data["images"]["eu-central-1"] = "ami-0fed0000000000002"
+    data["images"]["eu-central-1"] = data["images"]["us-east-1"]
     data["tags"] = {"cost-centre": "4711"}
     return data
 
 
-def alone() -> Data:
-    """The example in one account, by the synthesizer that needs a bootstrap stack."""
+def existing() -> Data:
+    """What an account has already: its key, its topic, its boundary."""
     data = copy.deepcopy(example())
-    data |= {"single_account": True, "synthesizer": "default"}
+    hospital_a, hospital_b = data["participants"]
+    hospital_a["alarm_topic"] = "arn:aws:sns:us-east-1:111111111111:on-call"
+    hospital_b["kms_key"] = "arn:aws:kms:us-east-1:222222222222:key/01234567-89ab-cdef-0123-456789abcdef"
+    for member in (data["aggregator"], hospital_a, hospital_b):
+        member["permissions_boundary"] = "boundary"
+    return data
+
+
+def alone() -> Data:
+    """The example in one account, by the synthesizer that needs a bootstrap stack, with no alarms."""
+    data = copy.deepcopy(example())
+    data |= {"single_account": True, "synthesizer": "default", "monitoring": False}
     for participant in data["participants"]:
         participant["account"] = data["aggregator"]["account"]
     return data
@@ -59,4 +70,12 @@ def many(sites: int) -> Data:
     return data
 
 
-VARIANTS = {"example": example, "mixed": mixed, "alone": alone, "images": images}
+def apart(data: Data) -> Data:
+    """The same federation in accounts in which no other test of this process makes anything."""
+    data = copy.deepcopy(data)
+    for member in (data["aggregator"], *data["participants"]):
+        member["account"] = f"8{member['account'][1:]}"
+    return data
+
+
+VARIANTS = {"example": example, "mixed": mixed, "existing": existing, "alone": alone, "images": images}

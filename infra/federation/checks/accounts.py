@@ -12,7 +12,13 @@ from infra.federation.model import NO_PROFILE, Federation
 def check(federation: Federation) -> list[Finding]:
     """Check that everybody has an id and an account of their own."""
     all_blocks = blocks(federation)
-    return [*_ids(all_blocks[1:]), *_accounts(federation, all_blocks), *_profiles(all_blocks)]
+    return [
+        *_ids(all_blocks[1:]),
+        *_accounts(federation, all_blocks),
+        *_profiles(all_blocks),
+        *_boundaries(all_blocks),
+        *_qualifier(federation),
+    ]
 
 
 def _ids(sites: tuple[Block, ...]) -> list[Finding]:
@@ -111,3 +117,36 @@ def _profiles(all_blocks: tuple[Block, ...]) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _boundaries(all_blocks: tuple[Block, ...]) -> list[Finding]:
+    """A role takes its boundary from its own account, or from AWS."""
+    findings = []
+    for block in all_blocks:
+        arn = block.node.permissions_boundary
+        owner = arn.split(":")[4] if arn else "aws"
+        if owner not in ("aws", block.spec.account):
+            findings.append(
+                Finding(
+                    block.at("permissions_boundary"),
+                    f"the policy is of account {owner}.",
+                    f"A managed policy of the block's own account, {block.spec.account}, or of AWS (…:aws:policy/…).",
+                    "Write the policy's name alone: it is looked for in the block's account.",
+                    concerns=(block.at("account"),),
+                )
+            )
+    return findings
+
+
+def _qualifier(federation: Federation) -> list[Finding]:
+    if federation.bootstrap_qualifier is None or federation.synthesizer == "default":
+        return []
+    return [
+        Finding(
+            ("bootstrap_qualifier",),
+            "there is no bootstrap stack to which it could belong: synthesizer is legacy.",
+            "",
+            "Set synthesizer: default, or leave it out.",
+            concerns=(("synthesizer",),),
+        )
+    ]

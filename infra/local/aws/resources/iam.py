@@ -55,9 +55,12 @@ class Role(Handler):
     def update(self, call: Call, physical_id: str, old: Properties, new: Properties) -> Attributes:
         """Change trust, policies, description and tags."""
         iam = call.service("iam")
-        for name in ("MaxSessionDuration", "PermissionsBoundary"):
-            if old.get(name) != new.get(name):
-                raise ResourceFailure(f"An update of {name} is not implemented on loopback AWS", code="NotUpdatable")
+        if old.get("MaxSessionDuration") != new.get("MaxSessionDuration"):
+            raise ResourceFailure(
+                "An update of MaxSessionDuration is not implemented on loopback AWS", code="NotUpdatable"
+            )
+        if old.get("PermissionsBoundary") != new.get("PermissionsBoundary"):
+            _bound(iam, physical_id, new.get("PermissionsBoundary"))
         trust = document(new["AssumeRolePolicyDocument"])
         if trust != document(old["AssumeRolePolicyDocument"]):
             iam.update_assume_role_policy(RoleName=physical_id, PolicyDocument=trust)
@@ -84,6 +87,13 @@ class Role(Handler):
         for policy in properties.get("Policies", []):
             _drop_inline(iam, physical_id, policy["PolicyName"])
         iam.delete_role(RoleName=physical_id)
+
+
+def _bound(iam: Any, role: str, boundary: str | None) -> None:
+    if boundary is None:
+        iam.delete_role_permissions_boundary(RoleName=role)
+    else:
+        iam.put_role_permissions_boundary(RoleName=role, PermissionsBoundary=boundary)
 
 
 def _put_inline(iam: Any, role: str, properties: Properties) -> None:
