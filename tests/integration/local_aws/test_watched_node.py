@@ -80,7 +80,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The storage stack's template of hospital-a, by the account that it is for; synthesised once."""
+    """Templates of hospital-a, synthesised once: its storage stack's, and of its node's stack the alarm of silence."""
     from stacks.nodejs import use_pinned_node
 
     with pytest.MonkeyPatch.context() as patch:
@@ -91,18 +91,23 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
         data = yaml.safe_load(EXAMPLE.read_text("utf-8"))
         data["monitoring"] = {"stalled_minutes": 10}
         folder = synthesize(Federation.model_validate(data), outdir=tmp_path_factory.mktemp("cdk.out"))
-        found: dict[str, Any] = json.loads((folder / "SiteStorage-hospital-a.template.json").read_text("utf-8"))
-    return {"111111111111": found}
+        storage, node = (
+            json.loads((folder / f"Site{part}-hospital-a.template.json").read_text("utf-8"))
+            for part in ("Storage", "Node")
+        )
+    silence = {"UnreachableAlarm": node["Resources"]["UnreachableAlarm"]}
+    return {"eicu-SiteStorage-hospital-a": storage, "eicu-SiteNode-hospital-a": {"Resources": silence}}
 
 
 @pytest.fixture
 def watched(account: Any, templates: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     monkeypatch.setattr(readings, "gpus", dict)
-    ((planned, template),) = templates.items()
-    body = json.loads(json.dumps(template).replace(planned, account.id))
-    assert account.create("eicu-SiteStorage-hospital-a", body) == "CREATE_COMPLETE"
+    for name, template in templates.items():
+        body = json.loads(json.dumps(template).replace("111111111111", account.id))
+        assert account.create(name, body) == "CREATE_COMPLETE"
     yield Watched(account, tmp_path / "node")
-    assert account.delete("eicu-SiteStorage-hospital-a") == "DELETE_COMPLETE"
+    for name in reversed(templates):
+        assert account.delete(name) == "DELETE_COMPLETE"
 
 
 def test_rounds_that_stand_still_put_the_alarm_on_and_the_next_one_puts_it_off(watched: Watched) -> None:
@@ -118,6 +123,25 @@ def test_rounds_that_stand_still_put_the_alarm_on_and_the_next_one_puts_it_off(w
     watched.minute(4)
     assert watched.on() == set()
     assert watched.told()[-2:] == [("stalled", "ALARM"), ("stalled", "OK")]
+
+
+def test_a_node_that_falls_silent_is_unreachable_until_it_is_heard_again(watched: Watched) -> None:
+    for _ in range(10):
+        watched.minute(state="ready")
+    assert watched.on() == set()
+    watched.now += 4 * MINUTE
+    assert watched.on() == set()
+    watched.now += 4 * MINUTE
+    assert watched.on() == {"unreachable"}
+    watched.minute(state="ready")
+    assert watched.on() == set()
+
+
+def test_a_new_node_has_a_quarter_of_an_hour_to_be_heard(watched: Watched) -> None:
+    watched.now += 14 * MINUTE
+    assert watched.on() == set()
+    watched.now += 2 * MINUTE
+    assert watched.on() == {"unreachable"}
 
 
 def test_a_run_that_is_over_is_not_stalled(watched: Watched) -> None:
@@ -139,7 +163,7 @@ def test_a_failed_node_is_still_failed_while_it_is_silent_and_until_it_says_othe
     watched.minute(state="failed")
     assert watched.on() == {"failed"}
     watched.now += 60 * MINUTE
-    assert watched.on() == {"failed"}
+    assert watched.on() == {"failed", "unreachable"}
     watched.minute(state="ready")
     assert watched.on() == set()
 
@@ -149,7 +173,7 @@ def test_a_bootstrap_that_failed_is_told_once_and_is_over_when_the_node_is_up(wa
     watched.log_whole(f"{watched.node}/metrics", [told])
     assert watched.on() == {"bootstrap"}
     watched.now += 60 * MINUTE
-    assert watched.on() == {"bootstrap"}
+    assert watched.on() == {"bootstrap", "unreachable"}
     watched.minute(state="booting")
     assert watched.on() == set()
 

@@ -26,6 +26,8 @@ def _own(site: str) -> set[str]:
         ("spot", True),
         ("on_destroy", "delete"),
         ("image", "ami-0fed0000000000009"),
+        ("alarm_email", "ops@hospital-a.example"),
+        ("alarm_topic", "arn:aws:sns:us-east-1:111111111111:on-call"),
     ],
 )
 def test_changing_a_site_changes_only_what_is_about_that_site(
