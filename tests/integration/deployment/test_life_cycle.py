@@ -69,5 +69,5 @@ def _output(desk: Desk, profile: str, name: str) -> str:
 
 
 def _key_of_log(desk: Desk) -> Any:
-    (group,) = desk.client("hospital-b", "logs").describe_log_groups(logGroupNamePrefix=LOG)["logGroups"]
-    return group.get("kmsKeyId")
+    groups = desk.client("hospital-b", "logs").describe_log_groups(logGroupNamePrefix=LOG)["logGroups"]
+    return {group["logGroupName"]: group.get("kmsKeyId") for group in groups}[LOG]
