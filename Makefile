@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit policies check picture preflight cost deploy diff start-clients start-server status \
-	alarms stop restart doctor logs ssh destroy reachability export join add-site remove-site \
+	alarms stop restart replace rehearse-image doctor logs ssh destroy reachability export join add-site remove-site \
 	local-up local-down bench-deploy bench-accuracy bench-eicu bench-training bench-wire bench-peers bench-rounds \
 	bench-twin fault faults failures fuzz constraints clean
 
@@ -102,6 +102,13 @@ alarms: $(READY) ## What watches the nodes, in every account, and what of it is 
 
 stop: $(READY) ## Stop all nodes
 	$(FEDERATE) stop $(ARGS)
+
+replace: $(READY) ## Make a node anew from the image that is pinned now (NODE=hospital-a)
+	@[ -n "$(NODE)" ] || { echo >&2 "Which node? make replace NODE=hospital-a"; exit 2; }
+	$(FEDERATE) replace $(NODE) $(ARGS)
+
+rehearse-image: $(READY) ## Execute the machine image's components on this machine: build, validate, train a round (needs root)
+	$(FEDERATE) image rehearse $(ARGS)
 
 restart: $(READY) ## Stop nodes in order and start them again (ARGS=hospital-a)
 	$(FEDERATE) restart $(ARGS)
