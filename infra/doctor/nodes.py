@@ -135,8 +135,8 @@ class _Asked:
 
     def _log(self) -> str:
         now_ms = int(time.time() * 1000)
-        looks = (list(self.remote.log_lines(now_ms - back_ms))[-_LOG_LINES:] for back_ms in _LOG_BACK_MS)
-        lines = next(filter(None, looks), [])
+        looks = (list(self.remote.log_lines(now_ms - back_ms)) for back_ms in _LOG_BACK_MS)
+        lines = sorted(next(filter(None, looks), []), key=lambda line: line.at)[-_LOG_LINES:]
         return "".join(
             f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(line.at / 1000))} "
             f"{line.stream.rpartition('/')[2]} {line.text.rstrip()}\n"

@@ -117,7 +117,7 @@ def last_lines(remote: Remote, count: int = _LOG_LINES, since_ms: int = 0) -> li
     Raises:
         AwsRefused: the account does not tell.
     """
-    lines = list(remote.log_lines(since_ms))
+    lines = sorted(remote.log_lines(since_ms), key=lambda line: line.at)  # of all streams together
     return [f"{line.stream.rpartition('/')[2]}: {line.text.rstrip()}" for line in lines[-count:]]
 
 

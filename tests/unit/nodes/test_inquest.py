@@ -68,7 +68,7 @@ class Account:
         yield {
             "events": [
                 {"eventId": f"{at}", "timestamp": at, "logStreamName": stream, "message": text}
-                for at, text in enumerate(self.lines)
+                for at, text in reversed(list(enumerate(self.lines)))  # streams come one after the other
             ]
         }
 
