@@ -119,6 +119,7 @@ def make(
             "key": f"{node.bucket_prefix}{release_key(release.digest)}",
         },
         "run": {"file": "run/manifest.json", "key": f"{node.bucket_prefix}{contract.MANIFEST_KEY}"},
+        "log_groups": [node.log_group, node.flow_log_group],
         "hand_over": {name: _output(plan, source) for name, source in crossing(plan, node.id).items()},
     }
     title = f"Startup kit of {node.id} for the federation {federation.name}: account {node.account}, {node.region}"
@@ -183,6 +184,7 @@ def _stack(
         "template": f"templates/{stack.id}.template.json",
         "parameters": parameters,
         "retained": list(stack.retained),
+        "key": "KeyArn" if "KeyArn" in stack.outputs else "",
         "vpc": "VpcId" if "VpcId" in stack.outputs else "",
         "buckets": [name for name, one in resources.items() if one["Type"] == "AWS::S3::Bucket"],
         "is_node": any(one["Type"] == "AWS::EC2::Instance" for one in resources.values()),

@@ -71,6 +71,9 @@ aws ssm put-parameter --region {region} --type String --overwrite --name {prefix
     --value {release}
 ```
 
+The script also takes the rules out of the VPC's default security group, in which nothing is, and takes over log groups
+that were kept from an earlier deployment (a change set with `--import-existing-resources`).
+
 `PREFIX_LIST` is the id of AWS's list of S3's addresses in the Region:
 
 ```sh

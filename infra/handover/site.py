@@ -144,8 +144,7 @@ class Stacks:
             TemplateBody=template,
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=given,
-            # A log group that was retained has the name that the new one needs: it is taken over.
-            ImportExistingResources=True,
+            ImportExistingResources=True,  # a log group that was retained has the name that the new one needs
         )
 
         def made() -> Any:
@@ -262,6 +261,15 @@ class Site:
             s3.put_object(Bucket=bucket, Key=key, Body=(self.folder / name).read_bytes())
         print(f"  release and run files are in s3://{bucket}")
 
+    def follow_key(self, key: str) -> None:
+        """Encrypt by this key what is logged from now on: a log group that was taken over has the one of before."""
+        logs = self.client("logs")
+        for name in self.kit["log_groups"]:
+            for group in logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+                if group["logGroupName"] == name and group.get("kmsKeyId") != key:
+                    logs.associate_kms_key(logGroupName=name, kmsKeyId=key)
+                    print(f"  {name} was here before: what comes is encrypted by the new key")
+
     def close_default_group(self, vpc: str) -> None:
         """Revoke the rules of a VPC's default security group, which CloudFormation makes with it and cannot change."""
         ec2 = self.client("ec2")
@@ -336,6 +344,8 @@ def deploy_stack(site: Site, stack: Mapping[str, Any], kit: str) -> None:
     template = json.dumps(json.loads((site.folder / stack["template"]).read_text("utf-8")), separators=(",", ":"))
     values = {key: site.value(source) for key, source in stack["parameters"].items()}
     site.stacks.deploy(stack["name"], template, values, f"federate-{kit[:12]}")
+    if stack["key"]:
+        site.follow_key(site.stacks.output(stack["name"], stack["key"]))
     if stack["vpc"]:
         site.close_default_group(site.stacks.output(stack["name"], stack["vpc"]))
 

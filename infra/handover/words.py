@@ -21,7 +21,6 @@ _OPERATORS = {
     "ArnNotEquals": "is not",
     "Bool": "is",
     "NumericLessThan": "is less than",
-    "Null": "is missing:",
 }
 
 
@@ -103,7 +102,7 @@ def in_words(statement: Statement, exports: Mapping[str, str]) -> str:
     if "Resource" in document or "NotResource" in document:
         parts += ["on", _what("Resource", document, exports)]
     conditions = [
-        f"`{key}` {_OPERATORS.get(operator, operator)} {quoted(value, exports)}"
+        _condition(operator, key, value, exports)
         for operator, pairs in document.get("Condition", {}).items()
         for key, value in pairs.items()
     ]
@@ -111,6 +110,14 @@ def in_words(statement: Statement, exports: Mapping[str, str]) -> str:
         parts += ["only where" if document["Effect"] == "Allow" else "where", " and ".join(conditions)]
     name = f" ({document['Sid']})" if "Sid" in document else ""
     return f"{' '.join(parts)}.{name}"
+
+
+def _condition(operator: str, key: str, value: Any, exports: Mapping[str, str]) -> str:
+    if operator == "Null":
+        return f"`{key}` is {'missing' if str(value).lower() == 'true' else 'given'}"
+    plain = operator.removesuffix("IfExists")
+    where = ", if it is given," if plain != operator else ""
+    return f"`{key}`{where} {_OPERATORS.get(plain, plain)} {quoted(value, exports)}"
 
 
 def principals(document: Mapping[str, Any], exports: Mapping[str, str]) -> str:

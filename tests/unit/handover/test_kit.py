@@ -78,6 +78,15 @@ def test_every_parameter_of_its_templates_has_a_source(kit: Kit) -> None:
         assert declared == set(stack["parameters"])
 
 
+def test_what_is_given_lies_under_the_prefix_of_an_existing_bucket(synth: Any, release: Any) -> None:
+    changed = copy.deepcopy(DATA)
+    changed["participants"][0] |= {"bucket": "our-own-bucket", "bucket_prefix": "study/herz/"}
+    described = json.loads(synth(changed).kit("klinik-nord", release).files["kit.json"])
+    assert described["run"]["key"] == "study/herz/run/manifest.json"
+    assert described["release"]["key"] == f"study/herz/releases/{release.digest}.zip"
+    assert described["data"] == "study/herz/data/"
+
+
 def test_the_same_federation_gives_the_same_bytes(herz: Any, kit: Kit, release: Any, tmp_path: Path) -> None:
     again = herz.kit("klinik-nord", release)
     assert again == kit

@@ -66,6 +66,22 @@ def test_what_is_turned_around_is_told_so() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ({"Null": {"k": "true"}}, "`k` is missing"),
+        ({"Null": {"k": False}}, "`k` is given"),
+        ({"BoolIfExists": {"k": "false"}}, "`k`, if it is given, is `false`"),
+        ({"StringNotEquals": {"k": ["a", "b"]}}, "`k` is not `a` or `b`"),
+        ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, "`aws:SourceIp` IpAddress `10.0.0.0/8`"),
+        ({"Bool": {"a": "true"}, "ArnLike": {"b": "x*"}}, "`a` is `true` and `b` is like `x*`"),
+    ],
+)
+def test_a_condition_is_told(condition: Any, said: str) -> None:
+    document = {"Effect": "Allow", "Action": "a:B", "Resource": "*", "Condition": condition}
+    assert in_words(Statement("S/R", "P", document), {}) == f"May `a:B` on `*` only where {said}."
+
+
 def test_as_it_is_no_other_account_is_given_anything_and_nothing_is_open(templates: dict[str, Any]) -> None:
     page = said(templates)
     assert f"Accounts other than {ACCOUNT} that are given any permission: none." in page
