@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -140,11 +141,13 @@ class Teardown:
         """Find the stacks that are still there and why; those that were not tried yet are no failure of their own."""
         then = "Then run the same command again." + (f" All that was said is in {log}." if log else "")
         left = {stack.id: self._stacks.status(stack) for stack in self._present(group)}
-        tried = [stack for stack in group.stacks if left.get(stack.id) == "DELETE_FAILED"]
-        for stack in tried or [stack for stack in group.stacks if stack.id in left]:
+        there = [stack for stack in group.stacks if stack.id in left]
+        told = {stack.id: _said_of(stack, log) for stack in there}
+        tried = [stack for stack in there if left[stack.id] == "DELETE_FAILED" or told[stack.id]]
+        for stack in tried or there:
             status, reason = left[stack.id], self._stacks.reason(stack)
             # A stack that is as it was has no reason of its own: it was not begun with, and the command may know why.
-            why = f"{status}: {reason}" if reason != status else _said_of(stack, log)
+            why = f"{status}: {reason}" if reason != status else f"it was not deleted{told[stack.id]}"
             yield StackFailed(stack, why, remedy="Remove what stands in the way.", then=then)
 
     def _attempt(self, group: Group) -> Path | None:
@@ -172,7 +175,7 @@ class Teardown:
 
 
 def _said_of(stack: StackPlan, log: Path | None) -> str:
-    """Return what the command said of a stack that it could not even begin to delete."""
+    """Return what the command said of a stack that it could not even begin to delete, after a colon; or nothing."""
     lines = log.read_text("utf-8", errors="replace").splitlines() if log else []
-    said = [line.strip().lstrip("❌ ") for line in lines if "❌" in line and (stack.name in line or stack.id in line)]
-    return f"it was not deleted: {said[-1]}" if said else "it was not deleted"
+    said = [line.strip().lstrip("❌ ") for line in lines if "❌" in line and re.search(rf"\b{stack.name}\b(?!-)", line)]
+    return f": {said[-1]}" if said else ""

@@ -162,8 +162,8 @@ ENTRIES: tuple[Entry, ...] = (
         "bucket-not-empty",
         r"BucketNotEmpty|bucket you tried to delete is not empty",
         "Somebody still writes into the bucket, or holds versions of objects in it.",
-        "Stop who writes there, then run the same command again: it empties the bucket anew. What is to stay is "
-        "declared in the file: on_destroy: retain.",
+        "Stop who writes there: the next attempt empties the bucket anew. What is to stay is declared in the file: "
+        "on_destroy: retain.",
     ),
     _entry(
         "exists",
@@ -296,10 +296,10 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     _entry(
         "protected",
-        r"TerminationProtection is enabled",
+        r"(?:Stack \[(?P<name>[^\]]+)\].{0,40})?TerminationProtection is enabled",
         "The stack is protected against its deletion.",
         "If it is really to go: aws cloudformation update-termination-protection --no-enable-termination-protection "
-        "--stack-name STACK --region {region} --profile {profile}.",
+        "--stack-name {name} --region {region} --profile {profile}.",
     ),
     # The CDK command
     _entry(

@@ -37,7 +37,7 @@ def test_a_stack_that_is_protected_is_told(deployed: FailureDesk, tell: Tell) ->
     for words in (
         f"fed-{NODE} in account {ACCOUNT}",
         "Cause: The stack is protected against its deletion.",
-        "aws cloudformation update-termination-protection --no-enable-termination-protection",
+        f"--no-enable-termination-protection --stack-name fed-{NODE} --region us-east-1 --profile {SITE}",
         f"Still there, for the same command to delete:\n  fed-{STORAGE} in account {ACCOUNT}: CREATE_COMPLETE",
     ):
         assert words in said.error
@@ -85,7 +85,7 @@ def test_a_bucket_that_somebody_goes_on_writing_into_is_told(deployed: FailureDe
         f"fed-{STORAGE} in account {ACCOUNT} (us-east-1): DELETE_FAILED: ",
         message,
         "Cause: Somebody still writes into the bucket",
-        "it empties the bucket anew",
+        "the next attempt empties the bucket anew",
     ):
         assert words in said.error
     tell(
@@ -98,5 +98,6 @@ def test_a_bucket_that_somebody_goes_on_writing_into_is_told(deployed: FailureDe
 
 
 def test_after_the_repairs_the_same_command_deletes_what_was_left(deployed: FailureDesk) -> None:
-    assert deployed.run(*DESTROY).code == 0
+    said = deployed.run(*DESTROY)
+    assert said.code == 0, said.err
     assert deployed.statuses(SITE) == {}

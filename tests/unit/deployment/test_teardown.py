@@ -109,6 +109,7 @@ def test_a_stack_that_could_not_even_be_begun_with_is_told_in_the_commands_words
     said = str(failure.value)
     assert "was not deleted: fed-HubNode: destroy failed Error: Stack [fed-HubNode] cannot be deleted while" in said
     assert "Cause: The stack is protected against its deletion." in said
+    assert "fed-HubStorage in account 333333333333 (us-east-1)" not in said
     assert said.endswith(
         "Still there, for the same command to delete:\n"
         "  fed-HubStorage in account 333333333333: CREATE_COMPLETE\n"
