@@ -113,8 +113,10 @@ def _run(loop: Loop, host_keys: HostKeys, shipper: Shipper, end: _End, poll: flo
     """Step until told to end; an account that does not answer is asked again, ever more seldom."""
     pause = poll
     try:
-        while not end.is_told:
+        while True:
             end.is_stepping = True
+            if end.is_told:  # looked at once a signal would break the step off: none is missed in between
+                return
             try:
                 host_keys.step()
                 loop.step()
