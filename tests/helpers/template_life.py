@@ -101,7 +101,7 @@ class Life:
         return events
 
     def _empty_buckets(self, stack: StackPlan) -> None:
-        """Delete every version of every object, as ``destroy`` does: CloudFormation deletes no bucket that is not empty."""
+        """Delete every version of every object, as ``destroy`` does: no bucket is deleted that is not empty."""
         s3 = self.clients.client("s3", stack.account, stack.region)
         resources = self._cloudformation(stack).list_stack_resources(StackName=stack.name)["StackResourceSummaries"]
         for bucket in (each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::S3::Bucket"):

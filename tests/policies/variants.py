@@ -71,11 +71,11 @@ def many(sites: int) -> Data:
     return data
 
 
-def apart(data: Data) -> Data:
-    """The same federation in accounts in which no other test of this process makes anything."""
+def apart(data: Data, digit: str) -> Data:
+    """The same federation in accounts of which no other test of this process has the first digit."""
     data = copy.deepcopy(data)
     for member in (data["aggregator"], *data["participants"]):
-        member["account"] = f"8{member['account'][1:]}"
+        member["account"] = f"{digit}{member['account'][1:]}"
     return data
 
 

@@ -99,13 +99,13 @@ def _can_change(kind: str, templates: dict[str, Template]) -> bool:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    return synthesised(apart(VARIANTS[FULL]()), tmp_path_factory.mktemp("full"))
+    return synthesised(apart(VARIANTS[FULL](), "8"), tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="module")
 def happened(full: Synthesised, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Event]]:
     """Create, then change tags and what has none, then delete: what happened in each."""
-    data = apart(VARIANTS[FULL]())
+    data = apart(VARIANTS[FULL](), "8")
     data["tags"] = {"cost-centre": "4712"}
     changed = synthesised(data, tmp_path_factory.mktemp("changed"))
     for template in changed.templates.values():
