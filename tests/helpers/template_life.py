@@ -104,8 +104,10 @@ class Life:
         """Delete every version of every object, as ``destroy`` does: no bucket is deleted that is not empty."""
         s3 = self.clients.client("s3", stack.account, stack.region)
         resources = self._cloudformation(stack).list_stack_resources(StackName=stack.name)["StackResourceSummaries"]
-        for bucket in (each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::S3::Bucket"):
-            s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})  # or the emptying itself would be logged
+        buckets = [each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::S3::Bucket"]
+        for bucket in buckets:  # before anything is emptied, or the emptying itself would be logged
+            s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+        for bucket in buckets:
             told = s3.list_object_versions(Bucket=bucket)
             for each in (*told.get("Versions", []), *told.get("DeleteMarkers", [])):
                 s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])

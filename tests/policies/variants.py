@@ -26,7 +26,7 @@ def mixed() -> Data:
     hospital_a |= {"spot": True, "on_destroy": "delete", "internet": "nat", "alarm_email": "it@hospital-a.example"}
     hospital_b |= {"region": "eu-central-1"}
     data["images"]["eu-central-1"] = data["images"]["us-east-1"]
-    data["tags"] = {"cost-centre": "4711"}
+    data |= {"tags": {"cost-centre": "4711"}, "image_pipeline": True}
     return data
 
 
