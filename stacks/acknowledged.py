@@ -50,8 +50,8 @@ class Acknowledged:
         rules: names of rules.
         where: ``<kind of stack>/<construct>``; a ``*`` stands for one name, such as a site's.
         reason: why it is meant, for a reviewer who did not write it.
-        details: what stands in brackets; ``{region}``, ``{account}``, ``{federation}``, ``{node}`` and ``{storage}``
-            (name of the node's storage stack) are those of the stack.
+        details: what stands in brackets; ``{region}``, ``{account}``, ``{federation}``, ``{node}``, ``{storage}`` (name
+            of the node's storage stack) and ``{bucket}`` (an existing bucket and the prefix in it) are the stack's.
     """
 
     rules: tuple[str, ...]
@@ -68,9 +68,17 @@ class Acknowledged:
 
 
 def matching(
-    found: Found, *, stack: StackPlan, federation: str, among: Sequence[Acknowledged]
+    found: Found, *, stack: StackPlan, federation: str, among: Sequence[Acknowledged], bucket: str = ""
 ) -> tuple[Acknowledged, tuple[str, str, str]] | None:
-    """Return the entry, and its part, that acknowledges a finding; None if nothing does."""
+    """Return the entry, and its part, that acknowledges a finding; None if nothing does.
+
+    Args:
+        found: the finding.
+        stack: the stack that it is in.
+        federation: the federation's name.
+        among: the entries.
+        bucket: the existing bucket of the stack's account and the prefix in it, where the federation names one.
+    """
     kind = stack.id.removesuffix(f"-{stack.node}").split("-")[0]
     place = f"{kind}/{found.construct}".split("/")
     values = {
@@ -78,6 +86,7 @@ def matching(
         "account": stack.account,
         "federation": federation,
         "node": stack.node,
+        "bucket": bucket,
         "storage": f"{federation}-" + ("HubStorage" if kind.startswith("Hub") else f"SiteStorage-{stack.node}"),
     }
     for entry in among:
@@ -163,6 +172,17 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         where=("SiteNode/Role",),
         details=("Resource::{storage}:ExportsOutputFnGetAttBucketArn436138FE/data/*",),
         reason="The folder of the hospital's own bucket with the data that its node trains on, read only.",
+    ),
+    Acknowledged(
+        rules=("AwsSolutions-IAM5",),
+        where=("SiteNode/Role",),
+        details=(
+            "Resource::arn:aws:s3:::{bucket}data/*",
+            "Resource::arn:aws:s3:::{bucket}run/*",
+            "Resource::arn:aws:s3:::{bucket}releases/*",
+            "Resource::arn:aws:s3:::{bucket}results/*",
+        ),
+        reason="The same folders in a bucket that the hospital has already, under the prefix that it names.",
     ),
     Acknowledged(
         rules=("AwsSolutions-IAM5",),
@@ -267,11 +287,15 @@ ACKNOWLEDGED: Final[tuple[Acknowledged, ...]] = (
         reason="Reading published sources from the stack's own bucket, reading AWS's program that executes components "
         "from AWS's bucket, and writing streams of the recipe's own log group.",
     ),
-    # What follows is to be corrected in the stacks, and then to go from here.
     Acknowledged(
-        rules=_regulated("S3BucketReplicationEnabled", "S3DefaultEncryptionKMS"),
+        rules=_regulated("S3DefaultEncryptionKMS"),
         where=_in(_STORAGES, "AccessLog"),
-        reason="The log of who asked the node's bucket for what, kept for a year in its own account. S3's logging "
-        "service writes only to a bucket with S3's own encryption; no row of a patient is in it.",
+        reason="S3 delivers access logs only to a bucket that is encrypted by its own keys (SSE-S3). They hold names "
+        "of objects and who asked for them, and no object.",
+    ),
+    Acknowledged(
+        rules=_regulated("S3BucketReplicationEnabled"),
+        where=_in(_STORAGES, "AccessLog"),
+        reason="The log of accesses to a bucket stays where the bucket is, for as long as the account keeps it.",
     ),
 )

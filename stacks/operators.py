@@ -130,7 +130,6 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
             [f"arn:aws:iam::{node.account}:role/aws-service-role/*"],
             {"StringEquals": {"iam:AWSServiceName": ["ec2-instance-connect.amazonaws.com", "spot.amazonaws.com"]}},
         ),
-        _allow("BucketsByTheStacks", "s3", _MADE_BUCKETS, [_bucket(federation, node)], through),
         _allow("LogGroups", "logs", _MADE_LOGS, _log_groups(node), through),
         allow("KeysByTheStacks", ["kms:CreateKey"], ["*"], through),
         _allow("OwnKey", "kms", _MADE_KEYS, [f"arn:aws:kms:{here}:key/*"], through | _tagged(federation, node)),
@@ -151,7 +150,10 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
     if bounded:
         only = {"StringEquals": {"iam:PermissionsBoundary": node.permissions_boundary}}
         statements.append(_allow("RolesWithTheirBoundary", "iam", " ".join(sorted(bounded)), roles, through | only))
-    if node.spec.on_destroy == "delete":
+    # An existing bucket is never made, changed or emptied.
+    if node.spec.bucket is None:
+        statements.append(_allow("BucketsByTheStacks", "s3", _MADE_BUCKETS, [_bucket(federation, node)], through))
+    if node.spec.bucket is None and node.spec.on_destroy == "delete":
         arns = [_bucket(federation, node), *_objects(federation, node, "")]
         statements.append(_allow("EmptyTheBucketAtTheEnd", "s3", _EMPTIED_BUCKETS, arns))
     hub = nodes(federation)[0]
@@ -191,7 +193,7 @@ def _operator(federation: Federation, node: Node) -> list[Statement]:
             "ListWhatIsNotData",
             ["s3:ListBucket"],
             [_bucket(federation, node)],
-            _listing("run/", "releases/", "results/"),
+            _listing(node, "run/", "releases/", "results/"),
         ),
         _allow("Supply", "s3", "GetObject PutObject", _objects(federation, node, "run/", "releases/")),
         allow("ReadResults", ["s3:GetObject"], _objects(federation, node, "results/")),
@@ -203,7 +205,7 @@ def _operator(federation: Federation, node: Node) -> list[Statement]:
 def _steward(federation: Federation, node: Node) -> list[Statement]:
     return [
         *_looks(federation, node),
-        allow("ListData", ["s3:ListBucket"], [_bucket(federation, node)], _listing("data/")),
+        allow("ListData", ["s3:ListBucket"], [_bucket(federation, node)], _listing(node, "data/")),
         # What is there already is compared by its digest before it is uploaded again.
         _allow(
             "FillData",
@@ -276,17 +278,19 @@ def _key(node: Node) -> Statement:
 
 
 def _bucket(federation: Federation, node: Node) -> str:
-    """Return the ARN of the node's bucket, whose name CloudFormation makes of the stack's, and may cut short."""
+    """Return the ARN of the node's bucket: the account's own, or one named after the stack."""
+    if node.spec.bucket is not None:
+        return f"arn:aws:s3:::{node.spec.bucket}"
     stack = "HubStorage" if node.role == "aggregator" else f"SiteStorage-{node.id}"
     return f"arn:aws:s3:::{stack_name(federation, stack).lower()[:_NAME_KEPT]}*"
 
 
 def _objects(federation: Federation, node: Node, *prefixes: str) -> list[str]:
-    return [f"{_bucket(federation, node)}/{prefix}*" for prefix in prefixes]
+    return [f"{_bucket(federation, node)}/{node.bucket_prefix}{prefix}*" for prefix in prefixes]
 
 
-def _listing(*prefixes: str) -> Statement:
-    return {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}}
+def _listing(node: Node, *prefixes: str) -> Statement:
+    return {"StringLike": {"s3:prefix": [f"{node.bucket_prefix}{prefix}*" for prefix in prefixes]}}
 
 
 def _log_groups(node: Node) -> list[str]:

@@ -62,7 +62,7 @@ class Life:
     called: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        aws = LoopbackAws(sorted({stack.account for stack in self.plan.stacks}))
+        aws = LoopbackAws(sorted({stack.account for stack in self.plan.stacks}), patience=120.0)
         make = aws.clients._make
 
         def listened(service: str, account: str, region: str) -> Any:
@@ -95,9 +95,22 @@ class Life:
             cloudformation = self._cloudformation(stack)
             identifier = cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]["StackId"]
             before = len(self._events(stack, identifier))
+            self._empty_buckets(stack)
             cloudformation.delete_stack(StackName=stack.name)
             events += self._settled(stack, identifier, "DELETE_COMPLETE", before)
         return events
+
+    def _empty_buckets(self, stack: StackPlan) -> None:
+        """Delete every version of every object, as ``destroy`` does: no bucket is deleted that is not empty."""
+        s3 = self.clients.client("s3", stack.account, stack.region)
+        resources = self._cloudformation(stack).list_stack_resources(StackName=stack.name)["StackResourceSummaries"]
+        buckets = [each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::S3::Bucket"]
+        for bucket in buckets:  # before anything is emptied, or the emptying itself would be logged
+            s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+        for bucket in buckets:
+            told = s3.list_object_versions(Bucket=bucket)
+            for each in (*told.get("Versions", []), *told.get("DeleteMarkers", [])):
+                s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
 
     def _each(self, action: str, wanted: str, templates: dict[str, Template]) -> list[Event]:
         events: list[Event] = []

@@ -12,7 +12,7 @@ import cdk_nag
 import pytest
 from conftest import CANARY
 from policy_table import Tell
-from variants import VARIANTS
+from variants import VARIANTS, buckets
 
 from stacks.acknowledged import ACKNOWLEDGED, Acknowledged, Found, matching
 
@@ -40,8 +40,11 @@ def _sorted_out(scanned: Any, pack: str, among: tuple[Acknowledged, ...] = ACKNO
     for variant in VARIANTS:
         plan = scanned.plan(variant)
         stacks = {stack.id: stack for stack in plan.stacks}
+        existing = buckets(VARIANTS[variant]())
         for found in found_by(scanned.report(variant), pack):
-            match = matching(found, stack=stacks[found.stack], federation=plan.federation, among=among)
+            stack = stacks[found.stack]
+            bucket = existing.get(stack.node, "")
+            match = matching(found, stack=stack, federation=plan.federation, among=among, bucket=bucket)
             if match is None:
                 open_.append(f"{variant}: {found}")
             else:

@@ -237,7 +237,7 @@ NOT_ASKED_OF_PEOPLE = {
 
 
 def test_a_deployer_may_do_all_that_cloudformation_does_for_the_stacks(tmp_path: Path) -> None:
-    data = apart(mixed())
+    data = apart(mixed(), "6")
     made = synthesised(data, tmp_path)
     life = Life(made.plan)
     life.create(made.templates)

@@ -42,7 +42,7 @@ ALWAYS = {"sts:GetCallerIdentity"}
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
-    made = synthesised(apart(example()), tmp_path_factory.mktemp("held"))
+    made = synthesised(apart(example(), "7"), tmp_path_factory.mktemp("held"))
     life = Life(made.plan)
     life.create(made.templates)
     return Held(life)

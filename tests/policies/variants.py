@@ -26,7 +26,7 @@ def mixed() -> Data:
     hospital_a |= {"spot": True, "on_destroy": "delete", "internet": "nat", "alarm_email": "it@hospital-a.example"}
     hospital_b |= {"region": "eu-central-1"}
     data["images"]["eu-central-1"] = data["images"]["us-east-1"]
-    data["tags"] = {"cost-centre": "4711"}
+    data |= {"tags": {"cost-centre": "4711"}, "image_pipeline": True}
     return data
 
 
@@ -34,6 +34,7 @@ def existing() -> Data:
     """What an account has already: its key, its topic, its boundary."""
     data = copy.deepcopy(example())
     hospital_a, hospital_b = data["participants"]
+    hospital_a |= {"bucket": "hospital-a-research", "bucket_prefix": "federate/"}
     hospital_a["alarm_topic"] = "arn:aws:sns:us-east-1:111111111111:on-call"
     hospital_b["kms_key"] = "arn:aws:kms:us-east-1:222222222222:key/01234567-89ab-cdef-0123-456789abcdef"
     for member in (data["aggregator"], hospital_a, hospital_b):
@@ -70,12 +71,18 @@ def many(sites: int) -> Data:
     return data
 
 
-def apart(data: Data) -> Data:
-    """The same federation in accounts in which no other test of this process makes anything."""
+def apart(data: Data, digit: str) -> Data:
+    """The same federation in accounts of which no other test of this process has the first digit."""
     data = copy.deepcopy(data)
     for member in (data["aggregator"], *data["participants"]):
-        member["account"] = f"8{member['account'][1:]}"
+        member["account"] = f"{digit}{member['account'][1:]}"
     return data
+
+
+def buckets(data: Data) -> dict[str, str]:
+    """The existing buckets, with the prefix in each, by node."""
+    members = [data["aggregator"] | {"id": "aggregator"}, *data["participants"]]
+    return {m["id"]: f"{m['bucket']}/{m.get('bucket_prefix', '')}" for m in members if "bucket" in m}
 
 
 VARIANTS = {"example": example, "mixed": mixed, "existing": existing, "alone": alone, "images": images}
