@@ -64,6 +64,8 @@ SIGNED = (
         ("0.1\t0.2\t0.3\t0.4\t0.5\t0.6", "0.3"),
         ("│ 141765 ┆ F │ 34 │ Caucasian │ Alive │ Home │", "Caucasian"),
     ],
+    # By number: the key is a new one in each process, and a test's name must not be.
+    ids=lambda _: "canary",
 )
 def test_a_planted_secret_is_not_in_what_comes_out(text: str, secret: str) -> None:
     assert secret in text, "the canary is there to begin with"
