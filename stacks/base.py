@@ -103,9 +103,12 @@ class FederateStack(Stack):
         CfnOutput(self, name, value=value, description=description)
 
     def keep_or_delete(self, resource: CfnResource) -> None:
-        """Let the resource outlive the stack if the account's ``on_destroy`` says so."""
+        """Let the resource outlive the stack if the account's ``on_destroy`` says so.
+
+        What was made by a deployment that fails goes with it: there is nothing in it yet, and a key costs money.
+        """
         keep = self._home.spec.on_destroy == "retain"
-        resource.apply_removal_policy(RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY)
+        resource.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else RemovalPolicy.DESTROY)
         if keep:
             self._retained.append(self.get_logical_id(resource))
 

@@ -207,3 +207,19 @@ def _resources(deployed: Deployed) -> list[dict[str, Any]]:
         "StackResourceSummaries"
     ]
     return found
+
+
+def test_a_first_deployment_that_fails_leaves_nothing_of_its_own(deployed: Deployed) -> None:
+    """Its log group's name is taken, so it fails; what it had made by then is not retained."""
+
+    def kept() -> tuple[set[str], int]:
+        kms = deployed.client("kms")
+        states = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] for key in kms.list_keys()["Keys"]]
+        buckets = deployed.client("s3").list_buckets()["Buckets"]
+        return {bucket["Name"] for bucket in buckets}, states.count("Enabled")
+
+    before, cloudformation = kept(), deployed.client("cloudformation")
+    cloudformation.create_stack(StackName="eicu-SiteStorage-again", TemplateBody=deployed.template)
+    (stack,) = cloudformation.describe_stacks(StackName="eicu-SiteStorage-again")["Stacks"]
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert kept() == before

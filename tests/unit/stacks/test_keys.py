@@ -95,7 +95,7 @@ def test_the_nodes_role_uses_that_key_through_two_services_and_no_other_key(exam
     assert statement["Condition"] == {"StringEquals": {"kms:ViaService": services}}
 
 
-@pytest.mark.parametrize(("choice", "policy"), [("retain", "Retain"), ("delete", "Delete")])
+@pytest.mark.parametrize(("choice", "policy"), [("retain", "RetainExceptOnCreate"), ("delete", "Delete")])
 def test_the_key_stays_with_what_it_encrypts_and_its_name_goes(data: Any, synth: Any, choice: str, policy: str) -> None:
     data["participants"][0]["on_destroy"] = choice
     resources = synth(data).templates["SiteStorage-hospital-a"]["Resources"]

@@ -91,14 +91,16 @@ def test_the_access_log_is_kept_a_year_in_a_bucket_that_only_the_logging_service
     assert deny["Condition"] == {"StringNotEquals": {"aws:PrincipalServiceName": "logging.s3.amazonaws.com"}}
 
 
-@pytest.mark.parametrize(("choice", "policy"), [("retain", "Retain"), ("delete", "Delete")])
-def test_all_that_is_kept_follows_the_account(data: Any, synth: Any, choice: str, policy: str) -> None:
+@pytest.mark.parametrize(
+    ("choice", "policy", "replaced"), [("retain", "RetainExceptOnCreate", "Retain"), ("delete", "Delete", "Delete")]
+)
+def test_all_that_is_kept_follows_the_account(data: Any, synth: Any, choice: str, policy: str, replaced: str) -> None:
     data["participants"][0]["on_destroy"] = choice
     assembly = synth(data)
     resources = assembly.templates["SiteStorage-hospital-a"]["Resources"]
     for name in KEEPS:
         assert resources[name]["DeletionPolicy"] == policy
-        assert resources[name]["UpdateReplacePolicy"] == policy
+        assert resources[name]["UpdateReplacePolicy"] == replaced
     (plan,) = [stack for stack in assembly.plan.stacks if stack.id == "SiteStorage-hospital-a"]
     assert set(plan.retained) == (set(KEEPS) if choice == "retain" else set())
 
