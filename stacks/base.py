@@ -112,6 +112,10 @@ class FederateStack(Stack):
         if keep:
             self._retained.append(self.get_logical_id(resource))
 
+    def keep_from_before(self, *logical_ids: str) -> None:
+        """Declare retained what this stack does not make, and an earlier deployment may have made: it is named now."""
+        self._retained += logical_ids
+
     @property
     def plan(self) -> StackPlan:
         """This stack's entry in the deployment plan."""

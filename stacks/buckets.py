@@ -61,6 +61,7 @@ def node_bucket(stack: FederateStack, home: Node, key: AccountKey) -> NodeBucket
     A bucket that is named is left as it is: nothing is configured, and its policy is not touched.
     """
     if home.spec.bucket is not None:
+        stack.keep_from_before("Bucket", "BucketPolicy", "AccessLog", "AccessLogPolicy")
         return NodeBucket(home.spec.bucket, f"arn:aws:s3:::{home.spec.bucket}", None)
     log, log_access = _log_bucket(stack, home)
     bucket = s3.CfnBucket(

@@ -71,6 +71,7 @@ def account_key(stack: FederateStack, home: Node) -> AccountKey:
     The key goes or stays with what it encrypts. The alias always goes: it would keep its name from the next key.
     """
     if home.spec.kms_key is not None:
+        stack.keep_from_before("Key")
         return AccountKey(home.spec.kms_key, None)
     key = kms.CfnKey(
         stack,

@@ -147,3 +147,14 @@ def test_the_node_is_told_its_prefix_and_a_node_without_one_is_not(data: Any, sy
     assert "bucket_prefix" not in told(example)
     data["participants"][0] |= {"bucket": "hospital-a-research", "bucket_prefix": "eicu/"}
     assert '"bucket_prefix": "eicu/"' in told(synth(data)).replace("\\", "")
+
+
+@pytest.mark.parametrize("choice", ["retain", "delete"])
+def test_a_named_bucket_and_key_are_declared_retained_whatever_on_destroy_says(
+    data: Any, synth: Any, choice: str
+) -> None:
+    """They may be what an earlier deployment left; the audit would take them for leftovers."""
+    key = "arn:aws:kms:us-east-1:111111111111:key/01234567-89ab-cdef-0123-456789abcdef"
+    data["participants"][0] |= {"bucket": "hospital-a-research", "kms_key": key, "on_destroy": choice}
+    (plan,) = [stack for stack in synth(data).plan.stacks if stack.id == "SiteStorage-hospital-a"]
+    assert {"Bucket", "AccessLog", "Key"} <= set(plan.retained)
