@@ -67,9 +67,7 @@ class Life:
 
         def listened(service: str, key: str, region: str) -> Any:
             client = make(service, key, region)
-            client.meta.events.register(
-                "before-call", lambda model, **_: self.called.add((key, service, model.name))
-            )
+            client.meta.events.register("before-call", lambda model, **_: self.called.add((key, service, model.name)))
             return client
 
         aws.clients._make = listened  # type: ignore[method-assign]
