@@ -238,7 +238,12 @@ class NodeImage(FederateStack):
             self,
             f"Recipe{suffix}",
             name=name,
-            version=_version(parent, str(ROOT_GIB), *(documents.document(one) + repr(given[one]) for one in given)),
+            # Resolved: a reference's token is another one whenever anything else of the app is.
+            version=_version(
+                parent,
+                str(ROOT_GIB),
+                *(documents.document(one) + repr(sorted(self.resolve(dict(given[one])).items())) for one in given),
+            ),
             parent_image=parent,
             components=[
                 imagebuilder.CfnImageRecipe.ComponentConfigurationProperty(

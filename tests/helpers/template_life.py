@@ -58,18 +58,16 @@ class Life:
 
     plan: DeploymentPlan
     clients: InProcessClients = field(init=False)
-    #: What CloudFormation has called of other services: (account, service, operation).
+    #: What CloudFormation has called of other services: (access key, service, operation).
     called: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         aws = LoopbackAws(sorted({stack.account for stack in self.plan.stacks}), patience=120.0)
         make = aws.clients._make
 
-        def listened(service: str, account: str, region: str) -> Any:
-            client = make(service, account, region)
-            client.meta.events.register(
-                "before-call", lambda model, **_: self.called.add((account, service, model.name))
-            )
+        def listened(service: str, key: str, region: str) -> Any:
+            client = make(service, key, region)
+            client.meta.events.register("before-call", lambda model, **_: self.called.add((key, service, model.name)))
             return client
 
         aws.clients._make = listened  # type: ignore[method-assign]

@@ -231,6 +231,8 @@ ACTIONS = {
 }
 #: What the emulator's CloudFormation asks and AWS's does not ask of the caller, each with the reason.
 NOT_ASKED_OF_PEOPLE = {
+    "cloudwatch:ListDashboards": "how the emulator looks for a dashboard of the name",
+    "cloudwatch:SetAlarmState": "how the emulator gives a new alarm its first state",
     "ec2:AcceptVpcPeeringConnection": "by the hub's accept role",
     "ec2:ModifyVpcPeeringConnectionOptions": "by the hub's accept role",
 }
@@ -245,7 +247,7 @@ def test_a_deployer_may_do_all_that_cloudformation_does_for_the_stacks(tmp_path:
     federation = Federation.model_validate(data)
     services = ("ec2", "iam", "kms", "s3", "logs", "sns", "cloudwatch")
     for node in nodes(federation)[:2]:
-        called = {f"{service}:{operation}" for account, service, operation in life.called if account == node.account}
+        called = {f"{service}:{operation}" for key, service, operation in life.called if key.endswith(node.account)}
         assert len(called) > 30
         identity = (document(federation, node, "deployer"),)
         principal = f"arn:aws:iam::{node.account}:role/people/deployer"

@@ -13,6 +13,17 @@ from variants import VARIANTS
 
 #: Actions for which AWS offers no resource to name; each must then be narrowed by a condition.
 WITHOUT_RESOURCES = {
+    **{
+        f"ec2messages:{action}": "the message delivery service has no resource types"
+        for action in (
+            "AcknowledgeMessage",
+            "DeleteMessage",
+            "FailMessage",
+            "GetEndpoint",
+            "GetMessages",
+            "SendReply",
+        )
+    },
     "ssmmessages:CreateControlChannel": "the message gateway has no resource types",
     "ssmmessages:CreateDataChannel": "the message gateway has no resource types",
     "ssmmessages:OpenControlChannel": "the message gateway has no resource types",

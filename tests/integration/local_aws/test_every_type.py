@@ -50,8 +50,9 @@ def _second(template: Template, logical_id: str, **changed: Any) -> dict[str, st
 
 
 def _another_role(template: Template, properties: dict[str, Any]) -> None:
-    name = template["Resources"]["Role"]["Properties"]["RoleName"]
-    properties["Roles"] = [_second(template, "Role", RoleName=f"{name}-2")]
+    role = properties["Roles"][0]["Ref"]
+    name = template["Resources"][role]["Properties"].get("RoleName")
+    properties["Roles"] = [_second(template, role, **({"RoleName": f"{name}-2"} if name else {}))]
 
 
 def _another_key(template: Template, properties: dict[str, Any]) -> None:
@@ -59,7 +60,7 @@ def _another_key(template: Template, properties: dict[str, Any]) -> None:
 
 
 def _another_gateway(template: Template, properties: dict[str, Any]) -> None:
-    properties["InternetGatewayId"] = _second(template, "InternetGateway")
+    properties["InternetGatewayId"] = _second(template, properties["InternetGatewayId"]["Ref"])
 
 
 def _by_the_gateway(template: Template, properties: dict[str, Any]) -> None:
