@@ -52,12 +52,12 @@ def test_the_image_is_validated_and_trains_a_round_and_the_base_is_as_it_was(bas
 @pytest.mark.parametrize(
     ("harm", "step", "said"),
     [
-        (f"mv {TORCH} {TORCH}.away", "Versions", "torch cannot be imported"),
-        ("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key", "NothingOfOneMachine", "ssh_host_ed25519"),
+        (f"rm -rf {TORCH}", "Versions", "torch cannot be imported"),
         (
-            "mkdir -p /var/lib/federate/data; touch /var/lib/federate/data/patient.csv.gz",
+            "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key;"
+            "mkdir -p /var/lib/federate; touch /var/lib/federate/patient.csv.gz",
             "NothingOfOneMachine",
-            "patient",
+            r"(?s)/etc/ssh/ssh_host_ed25519_key.*/var/lib/federate/patient\.csv\.gz",
         ),
         ("chmod a-x /opt/federate/bin/federate-state", "Files", "federate-state is missing, or cannot be run"),
         ("sed -i s/ExecStart=/ExecStart=relative/ /etc/systemd/system/federate-agent.service", "Units", "relative"),
@@ -78,6 +78,6 @@ def test_negative_control_an_image_without_torch_trains_no_round_and_says_why(ba
         rehearse(
             lambda _: None,
             read=lambda name: NOTHING if name == "validate" else documents.document(name),
-            prepare=f"mv {TORCH} {TORCH}.away",
+            prepare=f"rm -rf {TORCH}",
         )
     assert (caught.value.phase, caught.value.step) == ("test", "TrainOneRound")
