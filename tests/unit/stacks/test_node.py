@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_another_image_changes_nothing_but_the_default_for_a_node_that_is_made_a
     data: Any, synth: Any, example: Any
 ) -> None:
     data["participants"][0]["image"] = "ami-0123456789abcdef0"
-    before, after = (a.templates["SiteNode-hospital-a"] for a in (example, synth(data)))
+    before, after = (copy.deepcopy(a.templates["SiteNode-hospital-a"]) for a in (example, synth(data)))
     assert after["Resources"] == before["Resources"]
     assert after["Resources"]["Instance"]["Properties"]["ImageId"] == {"Ref": "ImageId"}
     assert after["Parameters"]["ImageId"].pop("Default") != before["Parameters"]["ImageId"].pop("Default")
