@@ -123,6 +123,9 @@ ssh: $(READY) ## A shell on a node (NODE=hospital-a)
 	@[ -n "$(NODE)" ] || { echo >&2 "Which node? make ssh NODE=hospital-a"; exit 2; }
 	$(FEDERATE) ssh $(NODE) $(ARGS)
 
+picture: $(READY) ## Draw the accounts, from their templates (federation.svg)
+	$(BIN)/federate picture $(ARGS)
+
 reachability: $(READY) ## Who can open what to whom: measured in the twin, beside what the federation intends (build/reachability)
 	$(BIN)/federate reachability $(ARGS)
 
