@@ -98,5 +98,6 @@ def test_a_bucket_that_somebody_goes_on_writing_into_is_told(deployed: FailureDe
 
 
 def test_after_the_repairs_the_same_command_deletes_the_stacks_that_were_left(deployed: FailureDesk) -> None:
-    deployed.run(*DESTROY)
+    said = deployed.run(*DESTROY)
+    assert said.code == 0, said.err
     assert deployed.statuses(SITE) == {}
