@@ -219,6 +219,35 @@ def test_a_deployer_cannot_make_a_role_without_the_accounts_boundary() -> None:
     assert ask(questions) == ["Allowed", "ImplicitlyDenied"] * 2
 
 
+def test_a_key_that_the_account_names_is_used_by_its_id_and_neither_made_nor_changed() -> None:
+    data = example()
+    data["participants"][0]["kms_key"] = KEY
+    federation = Federation.model_validate(data)
+    by_s3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+    cases: list[tuple[Role, str, dict[str, Any], str, str]] = [
+        ("steward", KEY, by_s3, "kms:GenerateDataKey", "Allowed"),
+        ("operator", KEY, by_s3, "kms:Decrypt", "Allowed"),
+        ("operator", KEY, {}, "kms:Decrypt", "ImplicitlyDenied"),
+        ("operator", f"{KEY[:-1]}0", by_s3, "kms:Decrypt", "ImplicitlyDenied"),
+        ("deployer", KEY, {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"}, "kms:CreateGrant", "Allowed"),
+        ("deployer", KEY, BY_STACKS, "kms:PutKeyPolicy", "ImplicitlyDenied"),
+        ("deployer", KEY, BY_STACKS, "kms:ScheduleKeyDeletion", "ImplicitlyDenied"),
+    ]
+    questions = [
+        Question(
+            principal=f"arn:aws:iam::{ACCOUNT}:role/people/{role}",
+            action=action,
+            resource=key,
+            owner=ACCOUNT,
+            context=context,
+            identity=(document(federation, nodes(federation)[1], role),),
+            resource_policy=_left_to_iam(ACCOUNT),
+        )
+        for role, key, context, action, _ in cases
+    ]
+    assert ask(questions) == [expected for *_, expected in cases]
+
+
 def test_only_where_the_file_says_so_may_a_deployer_delete_data() -> None:
     for on_destroy, expected in (("retain", "ImplicitlyDenied"), ("delete", "Allowed")):
         data = example()
