@@ -26,8 +26,7 @@ PURPOSES: Final[dict[Role, str]] = {
 }
 
 _STACKS = (
-    "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack DescribeChangeSet DescribeEvents "
-    "DescribeStackEvents DescribeStackResource DescribeStackResources DescribeStacks ExecuteChangeSet GetTemplate "
+    "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack Describe* ExecuteChangeSet GetTemplate "
     "ListStackResources RollbackStack"
 )
 _MADE_IN_EC2 = (
@@ -56,9 +55,8 @@ _MADE_PROFILES = (
     "RemoveRoleFromInstanceProfile"
 )
 _MADE_BUCKETS = (
-    "CreateBucket DeleteBucket DeleteBucketPolicy GetBucketLogging GetBucketOwnershipControls GetBucketPolicy "
-    "GetBucketPublicAccessBlock GetBucketVersioning GetEncryptionConfiguration "
-    "GetLifecycleConfiguration PutBucketLogging PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock "
+    "CreateBucket DeleteBucket DeleteBucketPolicy GetBucket* GetEncryptionConfiguration GetLifecycleConfiguration "
+    "PutBucketLogging PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock "
     "PutBucketTagging PutBucketVersioning PutEncryptionConfiguration PutLifecycleConfiguration"
 )
 #: An access log is switched off first: what is done to one bucket would fill another.
@@ -83,7 +81,7 @@ _AUDITED = (
 #: What EC2 asks KMS in the name of who has an encrypted volume made.
 #: Source: Amazon EBS User Guide, "Permissions for IAM users".
 _VOLUMES = "CreateGrant Decrypt DescribeKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo"
-#: As many characters of a stack's name are in the name of its bucket whatever is cut.
+#: As many characters of a stack's name are in the name of its bucket, role or profile whatever is cut.
 _NAME_KEPT = 24
 #: What is made to watch a node.
 _ALARMS = "DeleteAlarms PutMetricAlarm TagResource UntagResource"
@@ -112,21 +110,24 @@ def document(federation: Federation, node: Node, role: Role) -> dict[str, Any]:
 
 
 def _deployer(federation: Federation, node: Node) -> list[Statement]:
-    name, here = federation.name, f"{node.region}:{node.account}"
+    here = f"{node.region}:{node.account}"
     through = {"ForAnyValue:StringEquals": {"aws:CalledVia": "cloudformation.amazonaws.com"}}
     in_region = {"StringEquals": {"aws:RequestedRegion": node.region}}
-    roles = [f"arn:aws:iam::{node.account}:role/federate-{name}-*", f"arn:aws:iam::{node.account}:role/{name}-*"]
     hub = nodes(federation)[0]
+    # Those that have a name of their own, and the flow log's, which CloudFormation names after the stack.
+    accepting = [accept_role_name(federation, "*")] if node.role == "aggregator" else []
+    named = [node.role_name, *accepting, _named_after(federation, node, "Network")]
+    roles = [f"arn:aws:iam::{node.account}:role/{each}" for each in named]
     is_site = node.account != hub.account
     bounded = _BOUNDED if node.permissions_boundary else frozenset()
     statements = [
-        _allow("OwnStacks", "cloudformation", _STACKS, [f"arn:aws:cloudformation:{here}:stack/{name}-*/*"]),
+        _allow("OwnStacks", "cloudformation", _STACKS, _stacks(federation, node)),
         _allow("MadeByTheStacks", "ec2", f"{_MADE_IN_EC2}{_PEERING if is_site else ''}", ["*"], through | in_region),
         _allow(
             "RolesByTheStacks",
             "iam",
             f"{_but(_MADE_ROLES, bounded)} {_MADE_PROFILES}",
-            [*roles, f"arn:aws:iam::{node.account}:instance-profile/{name}-*"],
+            [*roles, f"arn:aws:iam::{node.account}:instance-profile/{_named_after(federation, node, 'Node')}"],
             through,
         ),
         allow(
@@ -319,9 +320,9 @@ def _shell(federation: Federation, node: Node) -> list[Statement]:
 
 def _looks(federation: Federation, node: Node) -> list[Statement]:
     """What every role needs that has to do with a running node: which one it is, and where its things are."""
-    stacks = f"arn:aws:cloudformation:{node.region}:{node.account}:stack/{federation.name}-*/*"
+    looking = "DescribeStacks ListStackResources DescribeStackEvents"
     return [
-        _allow("FindStacks", "cloudformation", "DescribeStacks ListStackResources DescribeStackEvents", [stacks]),
+        _allow("FindStacks", "cloudformation", looking, _stacks(federation, node)),
         _allow(
             "FindNode",
             "ec2",
@@ -346,8 +347,24 @@ def _bucket(federation: Federation, node: Node) -> str:
     """Return the ARN of the node's bucket: the account's own, or one named after the stack."""
     if node.spec.bucket is not None:
         return f"arn:aws:s3:::{node.spec.bucket}"
-    stack = "HubStorage" if node.role == "aggregator" else f"SiteStorage-{node.id}"
-    return f"arn:aws:s3:::{stack_name(federation, stack).lower()[:_NAME_KEPT]}*"
+    return f"arn:aws:s3:::{_named_after(federation, node, 'Storage').lower()}"
+
+
+def _named_after(federation: Federation, node: Node, part: str) -> str:
+    """Return the pattern of what CloudFormation names after a node's stack."""
+    return f"{stack_name(federation, _stack_id(node, part))[:_NAME_KEPT]}*"
+
+
+def _stacks(federation: Federation, node: Node) -> list[str]:
+    """Return the ARNs of a node's stacks; the hub has a link for each site."""
+    parts = ["Storage", "Network", "Node"]
+    ids = [_stack_id(node, part) for part in parts] + (["HubLink-*"] if node.role == "aggregator" else [])
+    here = f"{node.region}:{node.account}"
+    return [f"arn:aws:cloudformation:{here}:stack/{stack_name(federation, id_)}/*" for id_ in ids]
+
+
+def _stack_id(node: Node, part: str) -> str:
+    return f"Hub{part}" if node.role == "aggregator" else f"Site{part}-{node.id}"
 
 
 def _objects(federation: Federation, node: Node, *prefixes: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from policy_simulator import Question, Sweep, ask, sweep
 from template_life import Life, synthesised
-from variants import apart, example, mixed
+from variants import apart, example, existing, mixed
 
 from infra.deployment.audit import audit
 from infra.deployment.condition import Stacks
@@ -32,6 +33,7 @@ KEY = f"arn:aws:kms:{HERE}:key/01234567-89ab-cdef-0123-456789abcdef"
 INSTANCE = f"arn:aws:ec2:{HERE}:instance/i-0123456789abcdef0"
 OWN = f"arn:aws:ssm:{HERE}:parameter/federate/eicu/hospital-a"
 NODE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/federate-eicu-hospital-a"
+FLOW_LOG_ROLE = f"arn:aws:iam::{ACCOUNT}:role/eicu-SiteNetwork-hospital-a-FlowLogRole-0123456789ab"
 BY_STACKS = {"aws:CalledVia": ["cloudformation.amazonaws.com"], "aws:RequestedRegion": REGION}
 MARKS = {"federate:federation": "eicu", "federate:node": "hospital-a"}
 
@@ -64,11 +66,13 @@ CAN: list[Case] = [
     (
         "deployer",
         "cloudformation:ExecuteChangeSet",
-        f"arn:aws:cloudformation:{HERE}:stack/eicu-SiteNode/x",
+        f"arn:aws:cloudformation:{HERE}:stack/eicu-SiteNode-hospital-a/x",
         {},
     ),
     ("deployer", "ec2:CreateVpc", f"arn:aws:ec2:{HERE}:vpc/vpc-0123456789abcdef0", BY_STACKS),
     ("deployer", "iam:CreateRole", NODE_ROLE, BY_STACKS),
+    ("deployer", "iam:CreateRole", FLOW_LOG_ROLE, BY_STACKS),
+    ("deployer", "iam:PassRole", FLOW_LOG_ROLE, {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"}),
     ("deployer", "iam:PassRole", NODE_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
     ("deployer", "s3:PutBucketPolicy", BUCKET, BY_STACKS),
     ("deployer", "sts:AssumeRole", "arn:aws:iam::333333333333:role/federate-eicu-accept-hospital-a", BY_STACKS),
@@ -102,6 +106,16 @@ CANNOT: list[Case] = [
     ("deployer", "cloudformation:DeleteStack", f"arn:aws:cloudformation:{HERE}:stack/billing/x", {}),
     ("deployer", "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/admin", BY_STACKS),
     ("deployer", "iam:CreateRole", NODE_ROLE, {}),
+    # Of others that begin like the federation's own.
+    ("deployer", "cloudformation:DeleteStack", f"arn:aws:cloudformation:{HERE}:stack/eicu-billing/x", {}),
+    ("deployer", "iam:UpdateAssumeRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/eicu-admin", BY_STACKS),
+    ("deployer", "iam:UpdateAssumeRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/federate-eicu-hospital-ab", BY_STACKS),
+    (
+        "deployer",
+        "iam:PassRole",
+        f"arn:aws:iam::{ACCOUNT}:role/eicu-admin",
+        {"iam:PassedToService": "ec2.amazonaws.com"},
+    ),
     ("deployer", "iam:AttachRolePolicy", NODE_ROLE, BY_STACKS),
     ("deployer", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "ec2.amazonaws.com"}),
     ("deployer", "iam:PassRole", NODE_ROLE, {"iam:PassedToService": "lambda.amazonaws.com"}),
@@ -275,7 +289,9 @@ def test_a_shell_is_opened_to_this_node_as_the_one_user_on_the_one_port(federati
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_document_fits_into_a_policy(federation: Federation, role: Role) -> None:
+@pytest.mark.parametrize("made", [example, mixed, existing], ids=lambda made: made.__name__)
+def test_a_document_fits_into_a_policy(made: Callable[[], dict[str, Any]], role: Role) -> None:
+    federation = Federation.model_validate(made())
     # IAM's limits: 6,144 characters a managed policy, 10,240 for all inline policies of a role.
     most = 10_240 if role == "deployer" else 6_144
     for node in nodes(federation):
