@@ -95,7 +95,8 @@ def bucket_statements(home: Node, bucket_arn: str, key_arn: str) -> tuple[Statem
 
     - anything that is not encrypted on its way, by TLS 1.2 or newer;
     - anybody of another account, and anybody without one;
-    - the content of ``data/`` to all but the node's role: an operator puts data and deletes it, and reads results;
+    - the content of ``data/`` to all but the node's role: an operator puts data and deletes it, and reads results. In
+      a bucket that the account names, ``data/`` is below its ``bucket_prefix``; all else is the whole bucket's;
     - objects that are encrypted otherwise than by the account's key. Who says nothing gets that key by default; who
       says ``aws:kms`` and names no key would get the one of S3, which is nobody's in particular.
 
@@ -125,7 +126,7 @@ def bucket_statements(home: Node, bucket_arn: str, key_arn: str) -> tuple[Statem
         _deny(
             "DataIsReadByTheNodeAlone",
             _READING,
-            [f"{bucket_arn}/{contract.DATA_PREFIX}*"],
+            [f"{bucket_arn}/{home.bucket_prefix}{contract.DATA_PREFIX}*"],
             {"ArnNotEquals": {"aws:PrincipalArn": role}},
         ),
         _deny(

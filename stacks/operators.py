@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, get_args
 
-from infra.federation.derive import Node, accept_role_name, nodes, stack_name
+from infra.federation.derive import Node, accept_role_name, authority_secret, nodes, stack_name
 from infra.federation.model import Federation
 from node_bootstrap import contract
 from stacks.permissions import Statement, allow, policy
@@ -26,27 +26,26 @@ PURPOSES: Final[dict[Role, str]] = {
 }
 
 _STACKS = (
-    "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack DescribeChangeSet DescribeEvents "
-    "DescribeStackEvents DescribeStackResource DescribeStackResources DescribeStacks ExecuteChangeSet GetTemplate "
+    "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack Describe* ExecuteChangeSet GetTemplate "
     "ListStackResources RollbackStack"
 )
 _MADE_IN_EC2 = (
-    "AllocateAddress AssociateRouteTable AttachInternetGateway AttachVolume AuthorizeSecurityGroupEgress "
-    "AuthorizeSecurityGroupIngress CreateFlowLogs CreateInstanceConnectEndpoint CreateInternetGateway "
-    "CreateLaunchTemplate CreateLaunchTemplateVersion CreateNatGateway CreateNetworkInterface CreateRoute "
+    "AllocateAddress AssociateRouteTable AttachInternetGateway AttachVolume AuthorizeSecurityGroup* "
+    "CreateFlowLogs CreateInstanceConnectEndpoint CreateInternetGateway "
+    "CreateLaunchTemplate* CreateNatGateway CreateNetworkInterface CreateRoute "
     "CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVolume CreateVpc CreateVpcEndpoint "
     "DeleteFlowLogs DeleteInstanceConnectEndpoint DeleteInternetGateway DeleteLaunchTemplate DeleteNatGateway "
     "DeleteNetworkInterface DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVolume "
     "DeleteVpc DeleteVpcEndpoints DetachInternetGateway DetachVolume DisassociateRouteTable ModifyInstanceAttribute "
     "ModifyInstanceMetadataOptions ModifyNetworkInterfaceAttribute ModifySubnetAttribute ModifyVolume "
     "ModifyVpcAttribute ModifyVpcEndpoint MonitorInstances ReleaseAddress ReplaceIamInstanceProfileAssociation "
-    "ReplaceRoute RevokeSecurityGroupEgress RevokeSecurityGroupIngress RunInstances StartInstances StopInstances "
-    "TerminateInstances UnmonitorInstances UpdateSecurityGroupRuleDescriptionsEgress "
-    "UpdateSecurityGroupRuleDescriptionsIngress"
+    "ReplaceRoute RevokeSecurityGroup* RunInstances StartInstances StopInstances TerminateInstances UnmonitorInstances "
+    "UpdateSecurityGroupRuleDescriptions*"
 )
+_PEERING = " CreateVpcPeeringConnection DeleteVpcPeeringConnection"
 _MADE_ROLES = (
     "CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy GetRole GetRolePolicy "
-    "ListAttachedRolePolicies ListRolePolicies ListRoleTags PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole "
+    "ListAttachedRolePolicies ListRolePolicies PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole "
     "UpdateAssumeRolePolicy UpdateRole"
 )
 #: Those by which a role could get past its boundary.
@@ -56,34 +55,43 @@ _MADE_PROFILES = (
     "RemoveRoleFromInstanceProfile"
 )
 _MADE_BUCKETS = (
-    "CreateBucket DeleteBucket DeleteBucketPolicy GetBucketLogging GetBucketOwnershipControls GetBucketPolicy "
-    "GetBucketPublicAccessBlock GetBucketTagging GetBucketVersioning GetEncryptionConfiguration "
-    "GetLifecycleConfiguration PutBucketLogging PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock "
+    "CreateBucket DeleteBucket DeleteBucketPolicy GetBucket* GetEncryptionConfiguration GetLifecycleConfiguration "
+    "PutBucketLogging PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock "
     "PutBucketTagging PutBucketVersioning PutEncryptionConfiguration PutLifecycleConfiguration"
 )
-_EMPTIED_BUCKETS = "DeleteObject DeleteObjectVersion ListBucket ListBucketVersions"
+#: An access log is switched off first: what is done to one bucket would fill another.
+_EMPTIED_BUCKETS = "DeleteObject DeleteObjectVersion ListBucket ListBucketVersions PutBucketLogging"
 _MADE_LOGS = (
-    "AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey ListTagsForResource "
+    "CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey ListTagsForResource "
     "PutRetentionPolicy TagResource UntagResource"
 )
 _MADE_KEYS = (
-    "DescribeKey DisableKeyRotation EnableKeyRotation GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy "
+    "DisableKeyRotation EnableKeyRotation GetKeyPolicy GetKeyRotationStatus PutKeyPolicy "
     "ScheduleKeyDeletion TagResource UntagResource UpdateKeyDescription"
 )
 _ALIASES = "CreateAlias DeleteAlias UpdateAlias"
+#: What deploy, preflight and the audit after destroy ask by themselves: what there is, and never what is in it.
 _AUDITED = (
-    "cloudformation:ListStacks ec2:Describe* iam:ListInstanceProfiles iam:ListRoles kms:ListAliases "
-    "logs:DescribeLogGroups s3:ListAllMyBuckets secretsmanager:ListSecrets ssm:DescribeParameters"
+    "cloudformation:DescribeAccountLimits cloudformation:DescribeStacks cloudformation:ListStacks "
+    "cloudwatch:DescribeAlarms cloudwatch:ListDashboards ec2:Describe* ec2:GetEbsDefaultKmsKeyId "
+    "ec2:GetEbsEncryptionByDefault iam:ListInstanceProfiles iam:ListRoles kms:ListAliases kms:ListKeys "
+    "logs:DescribeLogGroups s3:ListAllMyBuckets secretsmanager:ListSecrets servicequotas:GetAWSDefaultServiceQuota "
+    "servicequotas:GetServiceQuota sns:ListTopics ssm:DescribeParameters"
 )
-#: As many characters of a stack's name are in the name of its bucket whatever is cut.
+#: What EC2 asks KMS in the name of who has an encrypted volume made.
+#: Source: Amazon EBS User Guide, "Permissions for IAM users".
+_VOLUMES = "CreateGrant Decrypt DescribeKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo"
+#: As many characters of a stack's name are in the name of its bucket, role or profile whatever is cut.
 _NAME_KEPT = 24
 #: What is made to watch a node.
-_ALARMS = "DeleteAlarms DescribeAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"
-_DASHBOARDS = "DeleteDashboards GetDashboard PutDashboard"
+_ALARMS = "DeleteAlarms PutMetricAlarm TagResource UntagResource"
+_DASHBOARDS = "DeleteDashboards PutDashboard"
 _TOPICS = (
-    "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource SetTopicAttributes "
+    "CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic SetTopicAttributes "
     "Subscribe TagResource Unsubscribe UntagResource"
 )
+#: To put a file into data/ with its digest as a tag, and to take it out.
+_FILLING = "AbortMultipartUpload DeleteObject GetObjectTagging PutObject PutObjectTagging"
 #: What an operator writes for a node; all else in its parameters is the node's to publish.
 _TOLD = (
     contract.DESIRED,
@@ -102,20 +110,24 @@ def document(federation: Federation, node: Node, role: Role) -> dict[str, Any]:
 
 
 def _deployer(federation: Federation, node: Node) -> list[Statement]:
-    name, here = federation.name, f"{node.region}:{node.account}"
+    here = f"{node.region}:{node.account}"
     through = {"ForAnyValue:StringEquals": {"aws:CalledVia": "cloudformation.amazonaws.com"}}
     in_region = {"StringEquals": {"aws:RequestedRegion": node.region}}
-    roles = [f"arn:aws:iam::{node.account}:role/federate-{name}-*", f"arn:aws:iam::{node.account}:role/{name}-*"]
+    hub = nodes(federation)[0]
+    # Those that have a name of their own, and the flow log's, which CloudFormation names after the stack.
+    accepting = [accept_role_name(federation, "*")] if node.role == "aggregator" else []
+    named = [node.role_name, *accepting, _named_after(federation, node, "Network")]
+    roles = [f"arn:aws:iam::{node.account}:role/{each}" for each in named]
+    is_site = node.account != hub.account
     bounded = _BOUNDED if node.permissions_boundary else frozenset()
     statements = [
-        _allow("OwnStacks", "cloudformation", _STACKS, [f"arn:aws:cloudformation:{here}:stack/{name}-*/*"]),
-        _allow("MadeByTheStacks", "ec2", _MADE_IN_EC2, ["*"], through | in_region),
-        _allow("RolesByTheStacks", "iam", _but(_MADE_ROLES, bounded), roles, through),
+        _allow("OwnStacks", "cloudformation", _STACKS, _stacks(federation, node)),
+        _allow("MadeByTheStacks", "ec2", f"{_MADE_IN_EC2}{_PEERING if is_site else ''}", ["*"], through | in_region),
         _allow(
-            "ProfilesByTheStacks",
+            "RolesByTheStacks",
             "iam",
-            _MADE_PROFILES,
-            [f"arn:aws:iam::{node.account}:instance-profile/{name}-*"],
+            f"{_but(_MADE_ROLES, bounded)} {_MADE_PROFILES}",
+            [*roles, f"arn:aws:iam::{node.account}:instance-profile/{_named_after(federation, node, 'Node')}"],
             through,
         ),
         allow(
@@ -131,21 +143,30 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
             {"StringEquals": {"iam:AWSServiceName": ["ec2-instance-connect.amazonaws.com", "spot.amazonaws.com"]}},
         ),
         _allow("LogGroups", "logs", _MADE_LOGS, _log_groups(node), through),
-        allow("KeysByTheStacks", ["kms:CreateKey"], ["*"], through),
-        _allow("OwnKey", "kms", _MADE_KEYS, [f"arn:aws:kms:{here}:key/*"], through | _tagged(federation, node)),
+        # Neither has a resource: a flow log is delivered by the service, for whom EC2 asks.
+        _allow("FlowLogs", "logs", "CreateLogDelivery DeleteLogDelivery", ["*"], through),
+        # A log group that was retained is taken over by the command itself: CloudFormation imports it as it is.
+        allow("TakeOverALog", ["logs:AssociateKmsKey"], _log_groups(node)),
+        *_made_key(federation, node, through),
+        _watched(node, through),
+        # A mounted volume cannot be detached: before its stack goes, the node is ended.
         _allow(
-            "OwnAlias", "kms", _ALIASES, [f"arn:aws:kms:{here}:{node.key_alias}", f"arn:aws:kms:{here}:key/*"], through
+            "EndTheNode",
+            "ec2",
+            "TerminateInstances",
+            [f"arn:aws:ec2:{here}:instance/*"],
+            _tagged(federation, node),
         ),
-        *_watched(node, through),
         # The default security group of the own VPC is emptied by the command itself: it closes, and opens nothing.
         _allow(
             "EmptyTheDefaultGroup",
             "ec2",
-            "RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+            "RevokeSecurityGroup*",
             [f"arn:aws:ec2:{here}:security-group/*"],
             in_region,
         ),
         allow("Audit", _AUDITED.split(), ["*"]),
+        _whose(federation, node),
     ]
     if bounded:
         only = {"StringEquals": {"iam:PermissionsBoundary": node.permissions_boundary}}
@@ -156,28 +177,57 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
     if node.spec.bucket is None and node.spec.on_destroy == "delete":
         arns = [_bucket(federation, node), *_objects(federation, node, "")]
         statements.append(_allow("EmptyTheBucketAtTheEnd", "s3", _EMPTIED_BUCKETS, arns))
-    hub = nodes(federation)[0]
-    if node.account != hub.account:
-        peering = "CreateVpcPeeringConnection DeleteVpcPeeringConnection"
+    if is_site:
         peer = f"arn:aws:iam::{hub.account}:role/{accept_role_name(federation, node.id)}"
-        statements.append(_allow("Peer", "ec2", peering, ["*"], through | in_region))
         statements.append(allow("HaveThePeeringAccepted", ["sts:AssumeRole"], [peer], through))
     return statements
 
 
-def _watched(node: Node, through: Statement) -> list[Statement]:
-    here, watch = f"{node.region}:{node.account}", node.watch_name
+def _made_key(federation: Federation, node: Node, through: Statement) -> list[Statement]:
+    """The account's key, where the stacks make it, and its use for the volumes that the stacks make."""
+    here, named = f"{node.region}:{node.account}", node.spec.kms_key
+    by_ec2 = {"StringEquals": {"kms:ViaService": f"ec2.{node.region}.amazonaws.com"}}
+    if named is not None:
+        return [_allow("EncryptVolumes", "kms", _VOLUMES, [named], by_ec2)]
+    keys, own = [f"arn:aws:kms:{here}:key/*"], _tagged(federation, node)
     return [
-        _allow("OwnAlarms", "cloudwatch", _ALARMS, [f"arn:aws:cloudwatch:{here}:alarm:{watch}-*"], through),
-        _allow(
-            "OwnDashboard",
-            "cloudwatch",
-            _DASHBOARDS,
-            [f"arn:aws:cloudwatch::{node.account}:dashboard/{watch}"],
-            through,
-        ),
-        _allow("OwnTopic", "sns", _TOPICS, [f"arn:aws:sns:{here}:{watch}"], through),
+        allow("KeysByTheStacks", ["kms:CreateKey"], ["*"], through),
+        # A key is tagged as it is made, and has none of its tags before.
+        allow("TagOwnKey", ["kms:TagResource"], keys, through | {"StringEquals": _requested(federation, node)}),
+        _allow("OwnKey", "kms", _MADE_KEYS, keys, through | own),
+        _allow("OwnAlias", "kms", _ALIASES, [f"arn:aws:kms:{here}:{node.key_alias}", *keys], through),
+        _allow("EncryptVolumes", "kms", _VOLUMES, keys, {"StringEquals": own["StringEquals"] | by_ec2["StringEquals"]}),
     ]
+
+
+def _whose(federation: Federation, node: Node) -> Statement:
+    """By which tags the audit finds whose a resource is; each action knows only the resources of its service."""
+    here, begins = f"{node.region}:{node.account}", f"federate-{federation.name}-*"
+    told = (
+        "cloudwatch:GetDashboard cloudwatch:ListTagsForResource iam:ListRoleTags kms:DescribeKey kms:ListResourceTags "
+        "s3:GetBucketTagging sns:ListTagsForResource"
+    )
+    resources = [
+        f"arn:aws:cloudwatch:{here}:alarm:{begins}",
+        f"arn:aws:cloudwatch::{node.account}:dashboard/{begins}",
+        f"arn:aws:iam::{node.account}:role/{begins}",
+        f"arn:aws:kms:{here}:key/*",
+        f"arn:aws:s3:::{federation.name}-*",
+        f"arn:aws:sns:{here}:{begins}",
+    ]
+    return allow("WhoseItIs", told.split(), resources)
+
+
+def _watched(node: Node, through: Statement) -> Statement:
+    here, watch = f"{node.region}:{node.account}", node.watch_name
+    actions = [f"cloudwatch:{each}" for each in f"{_ALARMS} {_DASHBOARDS}".split()]
+    actions += [f"sns:{each}" for each in _TOPICS.split()]
+    resources = [
+        f"arn:aws:cloudwatch:{here}:alarm:{watch}-*",
+        f"arn:aws:cloudwatch::{node.account}:dashboard/{watch}",
+        f"arn:aws:sns:{here}:{watch}",
+    ]
+    return allow("OwnWatch", actions, resources, through)
 
 
 def _operator(federation: Federation, node: Node) -> list[Statement]:
@@ -197,8 +247,33 @@ def _operator(federation: Federation, node: Node) -> list[Statement]:
         ),
         _allow("Supply", "s3", "GetObject PutObject", _objects(federation, node, "run/", "releases/")),
         allow("ReadResults", ["s3:GetObject"], _objects(federation, node, "results/")),
+        *_never_within(federation, node, "GetObject PutObject", ("data/",), ("run/", "releases/", "results/")),
         _key(node),
         _allow("ReadLogs", "logs", "FilterLogEvents GetLogEvents DescribeLogStreams", _log_groups(node)),
+        # Alarms are looked for by name, which is no resource.
+        allow("ReadAlarms", ["cloudwatch:DescribeAlarms"], ["*"]),
+        allow(
+            "WhyItIsSilent",
+            ["ec2:GetConsoleOutput"],
+            [f"arn:aws:ec2:{node.region}:{node.account}:instance/*"],
+            _tagged(federation, node),
+        ),
+        *(_coordinator(federation, node) if node.role == "aggregator" else ()),
+    ]
+
+
+def _coordinator(federation: Federation, hub: Node) -> list[Statement]:
+    """What joins a site that is operated elsewhere, and what keeps the authority safe; in the hub's account alone."""
+    secret = f"arn:aws:secretsmanager:{hub.region}:{hub.account}:secret:{authority_secret(federation.name)}-*"
+    return [
+        allow(
+            "WhoMayAskForAPeering",
+            ["iam:GetRole"],
+            [f"arn:aws:iam::{hub.account}:role/{accept_role_name(federation, '*')}"],
+        ),
+        _allow(
+            "KeepTheAuthority", "secretsmanager", "CreateSecret GetSecretValue PutSecretValue TagResource", [secret]
+        ),
     ]
 
 
@@ -206,13 +281,9 @@ def _steward(federation: Federation, node: Node) -> list[Statement]:
     return [
         *_looks(federation, node),
         allow("ListData", ["s3:ListBucket"], [_bucket(federation, node)], _listing(node, "data/")),
-        # What is there already is compared by its digest before it is uploaded again.
-        _allow(
-            "FillData",
-            "s3",
-            "GetObject PutObject DeleteObject AbortMultipartUpload",
-            _objects(federation, node, "data/"),
-        ),
+        # What is there already is known by the digest in its tag: its content is the node's alone to read.
+        _allow("FillData", "s3", _FILLING, _objects(federation, node, "data/")),
+        *_never_within(federation, node, _FILLING, ("run/", "releases/", "results/"), ("data/",)),
         _key(node),
     ]
 
@@ -249,13 +320,14 @@ def _shell(federation: Federation, node: Node) -> list[Statement]:
 
 def _looks(federation: Federation, node: Node) -> list[Statement]:
     """What every role needs that has to do with a running node: which one it is, and where its things are."""
-    stacks = f"arn:aws:cloudformation:{node.region}:{node.account}:stack/{federation.name}-*/*"
+    looking = "DescribeStacks ListStackResources DescribeStackEvents"
     return [
-        _allow("FindStacks", "cloudformation", "DescribeStacks ListStackResources DescribeStackEvents", [stacks]),
+        _allow("FindStacks", "cloudformation", looking, _stacks(federation, node)),
         _allow(
             "FindNode",
             "ec2",
-            "DescribeInstances DescribeInstanceConnectEndpoints DescribeVpcPeeringConnections DescribeRouteTables",
+            "DescribeInstances DescribeInstanceStatus DescribeInstanceConnectEndpoints DescribeVpcPeeringConnections "
+            "DescribeRouteTables",
             ["*"],
             {"StringEquals": {"aws:RequestedRegion": node.region}},
         ),
@@ -264,29 +336,52 @@ def _looks(federation: Federation, node: Node) -> list[Statement]:
 
 def _key(node: Node) -> Statement:
     """To use the account's key for what S3 stores, and for nothing else."""
-    service = f"s3.{node.region}.amazonaws.com"
-    return _allow(
-        "ByWayOfS3",
-        "kms",
-        "Decrypt GenerateDataKey",
-        [f"arn:aws:kms:{node.region}:{node.account}:key/*"],
-        {
-            "StringEquals": {"kms:ViaService": service},
-            "ForAnyValue:StringEquals": {"kms:ResourceAliases": node.key_alias},
-        },
-    )
+    by_s3 = {"StringEquals": {"kms:ViaService": f"s3.{node.region}.amazonaws.com"}}
+    # The key's id is known only where the file names it; one that the stacks make has the node's alias.
+    own, whose = node.spec.kms_key, {"ForAnyValue:StringEquals": {"kms:ResourceAliases": node.key_alias}}
+    keys = own or f"arn:aws:kms:{node.region}:{node.account}:key/*"
+    return _allow("ByWayOfS3", "kms", "Decrypt GenerateDataKey", [keys], by_s3 if own else by_s3 | whose)
 
 
 def _bucket(federation: Federation, node: Node) -> str:
     """Return the ARN of the node's bucket: the account's own, or one named after the stack."""
     if node.spec.bucket is not None:
         return f"arn:aws:s3:::{node.spec.bucket}"
-    stack = "HubStorage" if node.role == "aggregator" else f"SiteStorage-{node.id}"
-    return f"arn:aws:s3:::{stack_name(federation, stack).lower()[:_NAME_KEPT]}*"
+    return f"arn:aws:s3:::{_named_after(federation, node, 'Storage').lower()}"
+
+
+def _named_after(federation: Federation, node: Node, part: str) -> str:
+    """Return the pattern of what CloudFormation names after a node's stack."""
+    return f"{stack_name(federation, _stack_id(node, part))[:_NAME_KEPT]}*"
+
+
+def _stacks(federation: Federation, node: Node) -> list[str]:
+    """Return the ARNs of a node's stacks; the hub has a link for each site."""
+    parts = ["Storage", "Network", "Node"]
+    ids = [_stack_id(node, part) for part in parts] + (["HubLink-*"] if node.role == "aggregator" else [])
+    here = f"{node.region}:{node.account}"
+    return [f"arn:aws:cloudformation:{here}:stack/{stack_name(federation, id_)}/*" for id_ in ids]
+
+
+def _stack_id(node: Node, part: str) -> str:
+    return f"Hub{part}" if node.role == "aggregator" else f"Site{part}-{node.id}"
 
 
 def _objects(federation: Federation, node: Node, *prefixes: str) -> list[str]:
     return [f"{_bucket(federation, node)}/{node.bucket_prefix}{prefix}*" for prefix in prefixes]
+
+
+def _never_within(
+    federation: Federation, node: Node, names: str, outer: tuple[str, ...], inner: tuple[str, ...]
+) -> list[Statement]:
+    """Deny what the pattern of a bucket's name admits by accident: ``*`` reaches over ``/``, into other folders.
+
+    ``name-*/run/*`` is the object ``data/run/x`` as well. A bucket that the file names has no pattern.
+    """
+    if node.spec.bucket is not None:
+        return []
+    prefixes = [f"{folder}{between}{name}" for folder in outer for name in inner for between in ("", "*/")]
+    return [{**_allow("InNoOtherFolder", "s3", names, _objects(federation, node, *prefixes)), "Effect": "Deny"}]
 
 
 def _listing(node: Node, *prefixes: str) -> Statement:
@@ -304,6 +399,10 @@ def _marks(federation: Federation, node: Node) -> dict[str, str]:
 
 def _tagged(federation: Federation, node: Node) -> Statement:
     return {"StringEquals": {f"aws:ResourceTag/{key}": value for key, value in _marks(federation, node).items()}}
+
+
+def _requested(federation: Federation, node: Node) -> Statement:
+    return {f"aws:RequestTag/{key}": value for key, value in _marks(federation, node).items()}
 
 
 def _but(names: str, without: frozenset[str]) -> str:

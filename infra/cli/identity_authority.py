@@ -73,28 +73,28 @@ def finish(ctx: typer.Context, by_hand: ByHand = None, wait: Wait = 60.0) -> Non
 
 def store(ctx: typer.Context) -> None:
     """Store the authority, its key included, in Secrets Manager of the aggregator's own account."""
-    from infra.nodes.safekeeping import secret_name
+    from infra.federation.derive import authority_secret
     from infra.nodes.safekeeping import store as store_at
 
     here = context(ctx)
     hub = _hub(here)
     is_new = store_at(hub, authority_folder(here))
-    name = secret_name(here.federation.name)
+    name = authority_secret(here.federation.name)
     said = "Stored" if is_new else "Nothing new to store"
     here.answer({"secret": name, "new": is_new}, f"{said}: secret {name} in account {hub.node.account}.")
 
 
 def fetch(ctx: typer.Context) -> None:
     """Fetch the stored authority onto this machine."""
+    from infra.federation.derive import authority_secret
     from infra.nodes.safekeeping import fetch as fetch_from
-    from infra.nodes.safekeeping import secret_name
 
     here = context(ctx)
     folder = authority_folder(here)
     is_new = fetch_from(_hub(here), folder)
     authority_here(here)
     said = "Fetched into" if is_new else "The same is already in"
-    document = {"secret": secret_name(here.federation.name), "folder": str(folder), "new": is_new}
+    document = {"secret": authority_secret(here.federation.name), "folder": str(folder), "new": is_new}
     here.answer(document, f"{said} {folder}.")
 
 

@@ -183,6 +183,11 @@ def accept_role_name(federation: Federation, site_id: str) -> str:
     return f"federate-{federation.name}-accept-{site_id}"
 
 
+def authority_secret(federation: str) -> str:
+    """Return the name of the secret in the hub's account that keeps a federation's authority; no node may read it."""
+    return f"federate-authority/{federation}"
+
+
 def stack_name(federation: Federation, stack_id: str) -> str:
     """Return the CloudFormation name of the stack with this construct id: ``eicu-SiteNode-hospital-a``."""
     return f"{federation.name}-{stack_id}"

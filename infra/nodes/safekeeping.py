@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from infra.accounts import explained
 from infra.errors import FederateError
+from infra.federation.derive import authority_secret
 from infra.identity.folder import is_begun
 from infra.identity.packing import pack, put_stored, read_stored, unpack
 from infra.nodes.remote import Remote
@@ -34,11 +35,6 @@ class WouldOverwrite(FederateError):
     exit_code = 3
 
 
-def secret_name(federation: str) -> str:
-    """Return the name of the secret that keeps a federation's authority."""
-    return f"federate-authority/{federation}"
-
-
 def store(hub: Remote, folder: Path) -> bool:
     """Store the authority; return whether anything was new.
 
@@ -58,7 +54,7 @@ def store(hub: Remote, folder: Path) -> bool:
             f"The authority has {len(text.encode())} bytes; a secret holds {_MOST_BYTES}.",
             remedy=f"Back {folder} up yourself.",
         )
-    client, name = hub.client("secretsmanager"), secret_name(hub.node.federation)
+    client, name = hub.client("secretsmanager"), authority_secret(hub.node.federation)
     seen = read_stored(folder)
     with explained(hub.where):
         found = _read(client, name)
@@ -88,7 +84,7 @@ def fetch(hub: Remote, folder: Path) -> bool:
         NothingStored: none was stored.
         WouldOverwrite: the one that is here has changes that were not stored.
     """
-    name = secret_name(hub.node.federation)
+    name = authority_secret(hub.node.federation)
     with explained(hub.where):
         found = _read(hub.client("secretsmanager"), name)
     if found is None:

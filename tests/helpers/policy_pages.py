@@ -33,20 +33,17 @@ def people() -> str:
 def _table(federation: Federation, node: Node, role: str) -> str:
     rows = ["| statement | may | on | if |", "|---|---|---|---|"]
     for statement in document(federation, node, role)["Statement"]:  # type: ignore[arg-type]
-        service = statement["Action"][0].split(":")[0]
-        names = ", ".join(action.split(":")[1] for action in statement["Action"])
+        services = {action.split(":")[0] for action in statement["Action"]}
         conditions = [
             f"`{key}` = {', '.join(value) if isinstance(value, list) else value}"
             for keys in statement.get("Condition", {}).values()
             for key, value in keys.items()
         ]
         resources = "<br>".join(f"`{arn}`" for arn in statement["Resource"])
-        may = (
-            names
-            if len({action.split(":")[0] for action in statement["Action"]}) == 1
-            else ", ".join(statement["Action"])
-        )
-        rows.append(f"| {statement['Sid']} | {service}: {may} | {resources} | {'; '.join(conditions)} |")
+        names = [action.split(":")[1] if len(services) == 1 else action for action in statement["Action"]]
+        may = f"{services.pop()}: {', '.join(names)}" if len(services) == 1 else ", ".join(names)
+        never = "" if statement["Effect"] == "Allow" else "never "
+        rows.append(f"| {statement['Sid']} | {never}{may} | {resources} | {'; '.join(conditions)} |")
     return "\n".join(rows)
 
 

@@ -20,7 +20,7 @@ from variants import apart, example
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 SITE, OTHER, HUB = "hospital-a", "hospital-b", "aggregator"
 REGION = "us-east-1"
-TLS = {"aws:SecureTransport": "true"}
+TLS = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
 #: The services that a federation has to do with: every action of theirs is asked.
 SERVICES = (
     "cloudformation",
@@ -67,7 +67,12 @@ class Asker:
             resource=resource,
             owner=self._held.account(owner),
             identity=self._role.policies,
-            context={"aws:PrincipalArn": self._role.arn, **given.pop("context", {})},
+            context={
+                "aws:PrincipalArn": self._role.arn,
+                "aws:PrincipalAccount": self._role.arn.split(":")[4],
+                "aws:PrincipalIsAWSService": "false",
+                **given.pop("context", {}),
+            },
             **given,
         )
 
@@ -200,6 +205,12 @@ CAN: dict[str, Callable[[Held], Question]] = {
     "a site's node reads its data through its endpoint": lambda h: _through(
         h, site_node(h).object("GetObject", "data/a.csv.gz"), "S3Endpoint"
     ),
+    "another role of the site, with every right, reads results": lambda h: stranger(h).object(
+        "GetObject", "results/1/metrics.json"
+    ),
+    "another role of the site, with every right, stores data": lambda h: stranger(h).object(
+        "PutObject", "data/a.csv.gz"
+    ),
     "the hub's node reads its run files": lambda h: hub_node(h).object("GetObject", "run/manifest.json", of=HUB),
     "the accept role accepts the site's peering": lambda h: _accept(h),
     "the accept role accepts into the hub's VPC": lambda h: _accept_into(h, h.resource(HUB, "Network", "Vpc")),
@@ -207,6 +218,26 @@ CAN: dict[str, Callable[[Held], Question]] = {
 }
 
 CANNOT: dict[str, Callable[[Held], Question]] = {
+    "a site's node reads its data by an outdated TLS": lambda h: site_node(h).object(
+        "GetObject", "data/a.csv.gz", context={"s3:TlsVersion": "1.1"}
+    ),
+    "another role of the site, with every right, reads data/": lambda h: stranger(h).object(
+        "GetObject", "data/a.csv.gz"
+    ),
+    "another role of the site, with every right, reads an old version of data/": lambda h: stranger(h).object(
+        "GetObjectVersion", "data/a.csv.gz"
+    ),
+    "another role of the site, with every right, stores under another key": lambda h: stranger(h).object(
+        "PutObject",
+        "data/a.csv.gz",
+        context={
+            "s3:x-amz-server-side-encryption": "aws:kms",
+            "s3:x-amz-server-side-encryption-aws-kms-key-id": h.key(OTHER),
+        },
+    ),
+    "another role of the site, with every right, stores under S3's own key": lambda h: stranger(h).object(
+        "PutObject", "data/a.csv.gz", context={"s3:x-amz-server-side-encryption": "AES256"}
+    ),
     "a site's node reads another site's data": lambda h: site_node(h).object("GetObject", "data/a.csv.gz", of=OTHER),
     "a site's node changes its data": lambda h: site_node(h).object("PutObject", "data/a.csv.gz"),
     "a site's node deletes its data": lambda h: site_node(h).object("DeleteObject", "data/a.csv.gz"),
@@ -358,7 +389,12 @@ def test_of_all_that_kms_offers_a_node_can_encrypt_and_decrypt_what_it_stores(he
 
 def test_canary_a_sweep_finds_an_action_that_a_role_should_not_have(held: Held) -> None:
     asker = accept_role(held)
-    extra = {"Effect": "Allow", "Action": "sns:Publish", "Resource": "*", "Condition": {"Bool": TLS}}
+    extra = {
+        "Effect": "Allow",
+        "Action": "sns:Publish",
+        "Resource": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+    }
     policies = (*asker._role.policies, {"Version": "2012-10-17", "Statement": [extra]})
     swept = sweep(Sweep(asker._role.arn, held.account(HUB), policies, ("sns", "sts")))
     assert set(swept.allowed) == {"sns:Publish", *ALWAYS}

@@ -11,7 +11,7 @@ import yaml
 from cryptography import x509
 from following_nodes import FollowingNode
 
-from infra.federation.derive import Node, nodes
+from infra.federation.derive import Node, authority_secret, nodes
 from infra.federation.model import Federation
 from infra.identity import Authority, NodeRevoked, Phase
 from infra.identity.authority import WrongPhase
@@ -28,7 +28,6 @@ from infra.nodes.enrolment import (
     tell_revoked,
 )
 from infra.nodes.rotation import NotEnrolled, NotFollowed
-from infra.nodes.safekeeping import secret_name
 from node_bootstrap import contract
 from node_bootstrap.contract import Held
 from stacks.permissions import node_permissions, policy
@@ -291,6 +290,6 @@ def test_the_authority_s_secret_is_out_of_every_node_s_reach(all_nodes: tuple[No
         statements = node_permissions(node, "arn:aws:s3:::b")["secretsmanager"]
         prefix = f"arn:aws:secretsmanager:{node.region}:{node.account}:secret:"
         action = "secretsmanager:GetSecretValue"
-        assert not allows([policy(*statements)], action, f"{prefix}{secret_name('eicu')}-AbCdEf", {})
+        assert not allows([policy(*statements)], action, f"{prefix}{authority_secret('eicu')}-AbCdEf", {})
         # Negative control: the same check allows what is the node's own.
         assert allows([policy(*statements)], action, f"{prefix}{node.secret_prefix}/x-AbCdEf", {})

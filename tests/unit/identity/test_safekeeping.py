@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from infra.federation.derive import Node
+from infra.federation.derive import Node, authority_secret
 from infra.identity import Authority, UnusableAuthority
 from infra.local.aws.clients import InProcessClients
 from infra.local.aws.server import LoopbackAws
 from infra.nodes.remote import Remote
-from infra.nodes.safekeeping import NothingStored, WouldOverwrite, fetch, is_stored, secret_name, store
+from infra.nodes.safekeeping import NothingStored, WouldOverwrite, fetch, is_stored, store
 
 _numbers = itertools.count(700_000_000_000)
 
@@ -88,7 +88,7 @@ def test_what_was_never_stored_cannot_be_fetched_and_what_is_not_there_cannot_be
 
 
 def test_a_secret_that_is_no_authority_changes_nothing(at: Remote, authority: Authority, folder: Path) -> None:
-    at.client("secretsmanager").create_secret(Name=secret_name("eicu"), SecretString=json.dumps({"x": "y"}))
+    at.client("secretsmanager").create_secret(Name=authority_secret("eicu"), SecretString=json.dumps({"x": "y"}))
     with pytest.raises(WouldOverwrite):
         fetch(at, folder)
     shutil.rmtree(folder)

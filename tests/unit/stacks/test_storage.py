@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from infra.federation.derive import nodes
+from infra.federation.model import Federation
+from stacks.buckets import bucket_statements
+
 STORAGE = ("HubStorage", "SiteStorage-hospital-a", "SiteStorage-hospital-b")
 KEY = {"Fn::GetAtt": ["Key", "Arn"]}
 BUCKET = {"Fn::GetAtt": ["Bucket", "Arn"]}
@@ -71,6 +75,13 @@ def test_every_action_that_gives_the_content_of_data_is_the_nodes_alone(example:
     assert deny["Resource"] == [{"Fn::Join": ["", [BUCKET, "/data/*"]]}]
     role = example.templates["SiteNode-hospital-a"]["Resources"]["Role"]["Properties"]["RoleName"]
     assert deny["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::111111111111:role/{role}"}}
+
+
+def test_what_an_existing_buckets_owner_is_told_to_refuse_is_the_data_below_the_prefix(data: Any) -> None:
+    data["participants"][0] |= {"bucket": "hospital-a-research", "bucket_prefix": "federate/"}
+    home = nodes(Federation.model_validate(data))[1]
+    statements = {one["Sid"]: one for one in bucket_statements(home, "arn:aws:s3:::hospital-a-research", "key")}
+    assert statements["DataIsReadByTheNodeAlone"]["Resource"] == ["arn:aws:s3:::hospital-a-research/federate/data/*"]
 
 
 def test_the_access_log_is_kept_a_year_in_a_bucket_that_only_the_logging_service_writes_to(example: Any) -> None:
