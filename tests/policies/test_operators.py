@@ -70,6 +70,8 @@ CAN: list[Case] = [
     ("operator", "kms:GenerateDataKey", KEY, _s3()),
     ("operator", "logs:FilterLogEvents", f"arn:aws:logs:{HERE}:log-group:/federate/eicu/hospital-a", {}),
     ("steward", "s3:PutObject", f"{BUCKET}/data/a.csv.gz", {}),
+    ("steward", "s3:PutObjectTagging", f"{BUCKET}/data/a.csv.gz", {}),
+    ("steward", "s3:GetObjectTagging", f"{BUCKET}/data/a.csv.gz", {}),
     ("steward", "s3:ListBucket", BUCKET, {"s3:prefix": "data/"}),
     ("shell", "ssm:SendCommand", INSTANCE, _of_instance("ssm:resourceTag")),
 ]
@@ -106,6 +108,7 @@ CANNOT: list[Case] = [
     ("operator", "ssm:SendCommand", INSTANCE, _of_instance("ssm:resourceTag")),
     ("operator", "ec2:TerminateInstances", INSTANCE, {}),
     ("operator", "iam:PassRole", NODE_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ("steward", "s3:GetObject", f"{BUCKET}/data/a.csv.gz", {}),
     ("steward", "s3:GetObject", f"{BUCKET}/results/1/metrics.json", {}),
     ("steward", "s3:PutObject", f"{BUCKET}/releases/0f.zip", {}),
     ("steward", "ssm:PutParameter", f"{OWN}/approved-release", {}),
