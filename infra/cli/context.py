@@ -69,15 +69,19 @@ class Context:
             )
         return folder
 
-    def reach_aws(self) -> None:
-        """Point every AWS client of this process, and of its children, at the AWS that was asked for."""
+    def reach_aws(self, federation: Federation | None = None) -> None:
+        """Point every AWS client of this process, and of its children, at the AWS that was asked for.
+
+        Args:
+            federation: whose accounts there are on loopback; the one of the file if left out.
+        """
         _ = self.home
         if self.aws is Aws.LOOPBACK:
             from infra.local import ensure_up
             from infra.local.twin.depth import parse
 
             depth = os.environ.get("FEDERATE_DEPTH")
-            os.environ.update(ensure_up(self.federation, parse(depth) if depth else None))
+            os.environ.update(ensure_up(federation or self.federation, parse(depth) if depth else None))
 
     def say(self, doing: str) -> None:
         """Tell a person what takes a while; standard output stays the result's."""

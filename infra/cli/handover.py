@@ -32,6 +32,12 @@ class HubNotReady(FederateError):
     exit_code = 4
 
 
+class NotWritten(FederateError):
+    """The answer to a site cannot be written where it was asked for."""
+
+    exit_code = 2
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: federate export hospital-a --output hospital-a.zip")(export)
@@ -114,7 +120,7 @@ def join(
     # Who may not have a certificate is not linked either.
     answered = joining.answer(handed, here.federation, authority, kept, renew=renew)
     link = place(here).link(handed.node.id, handed.values)
-    output.write_text(answered.text, "utf-8")
+    _write(output, answered.text)
     _warn_of_release(here, handed, release_of(here).digest)
     document = json.loads(answered.text)
     here.answer(
@@ -124,6 +130,16 @@ def join(
         f"{'is signed now' if answered.is_new else 'is the one of before'}.\n"
         f"Send its admin {output} (nothing in it is secret), for: python3 site.py admit {output.name}",
     )
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise NotWritten(
+            f"The site is linked and its certificate is signed, but {output} cannot be written: {error.strerror}.",
+            remedy="The same command with another --output: it gives the same answer again.",
+        ) from None
 
 
 def _site(here: Context, site: str) -> Node:

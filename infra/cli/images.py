@@ -62,14 +62,15 @@ def register(app: typer.Typer) -> None:
 def show(ctx: typer.Context) -> None:
     """Show which image each node gets that is made now, and where that is said. Asks no account."""
     from infra.federation.derive import nodes
-    from infra.federation.images import lock_file, read_lock, slot_of
+    from infra.federation.images import lock_file, read_lock, slot_of, with_locked
 
     here = context(ctx)
-    said = {node.id: node for node in nodes(_as_written(here))}
+    written = _as_written(here)
+    said = {node.id: node for node in nodes(written)}
     locked = read_lock(lock_file(here.file))
     document: dict[str, Any] = {}
-    for node in nodes(here.federation):
-        slot = slot_of(here.federation, node.spec)
+    for node in nodes(with_locked(written, locked)):
+        slot = slot_of(written, node.spec)
         file_says = said[node.id].image
         source = here.file.name if file_says else lock_file(here.file).name if node.image else None
         entry = locked.images.get(slot) if slot and source and not file_says else None
@@ -117,7 +118,7 @@ def lock(
     federation = _as_written(here)
     path = lock_file(here.file)
     locked = read_lock(path)
-    here.reach_aws()
+    here.reach_aws(federation)
     images = Images(nodes(federation)[0], AwsAccounts())
     if ami is None:
         chosen = _newest(federation, images)

@@ -50,19 +50,28 @@ def remotes_of(here: Context, who: Sequence[str] | None) -> tuple[Remote, ...]:
     groups = {"clients": [node.id for node in nodes(here.federation)[1:]], "server": [AGGREGATOR_ID]}
     ids = [id_ for name in who or () for id_ in groups.get(name, [name])]
     found = remotes(here.federation, accounts, ids)
-    elsewhere = [remote.node.id for remote in found if not remote.node.is_operated_here]
-    named = [id_ for id_ in elsewhere if id_ in (who or ())]
-    if named:
-        raise OperatedElsewhere(
-            f"{', '.join(named)}: its own admin operates it, and nobody here has credentials of its account.",
-            remedy="The admin uses the startup kit: federate export SITE writes it (docs/hand-over.md).",
-        )
-    if elsewhere:
-        _say_once(here, f"Left to its own admin: {', '.join(elsewhere)}.")
+    refuse_elsewhere(here, found, who or ())
     chosen = tuple(remote for remote in found if remote.node.is_operated_here)
     if chosen:
         check_credentials(accounts, [remote.node for remote in chosen])
     return chosen
+
+
+def refuse_elsewhere(here: Context, found: Sequence[Remote], named: Sequence[str]) -> None:
+    """Refuse what was named and is operated by its own admin; say once what is left to one.
+
+    Raises:
+        OperatedElsewhere: with every node that was named and is not operated here.
+    """
+    elsewhere = [remote.node.id for remote in found if not remote.node.is_operated_here]
+    refused = [id_ for id_ in elsewhere if id_ in named]
+    if refused:
+        raise OperatedElsewhere(
+            f"{', '.join(refused)}: its own admin operates it, and nobody here has credentials of its account.",
+            remedy="The admin uses the startup kit: federate export SITE writes it (docs/hand-over.md).",
+        )
+    if elsewhere:
+        _say_once(here, f"Left to its own admin: {', '.join(elsewhere)}.")
 
 
 @cache

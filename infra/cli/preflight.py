@@ -50,12 +50,27 @@ def preflight(
         here.answer(as_rows(), as_table())
         return
     here.reach_aws()
+    _leave_to_their_admins(here, only or ())
     assembly = synthesize(here.file, here.federation, home=here.home)
     answers = examine(here, AwsAccounts(), assembly, only or ())
     document = {"exit_code": exit_code(answers), "answers": [answer.as_dict() for answer in answers]}
     here.answer(document, as_text(here, answers))
     if code := exit_code(answers):
         raise typer.Exit(code)
+
+
+def _leave_to_their_admins(here: Context, only: Sequence[str]) -> None:
+    """Say which sites are not asked because nobody here has credentials of their accounts.
+
+    Raises:
+        UnknownNode: a name is none of the federation's nodes.
+        OperatedElsewhere: such a site was named.
+    """
+    from infra.accounts import AwsAccounts
+    from infra.cli.nodes import refuse_elsewhere
+    from infra.nodes.remote import remotes
+
+    refuse_elsewhere(here, remotes(here.federation, AwsAccounts(), only), only)
 
 
 def examine(here: Context, accounts: Accounts, assembly: Assembly, only: Sequence[str]) -> list[Answer]:

@@ -17,14 +17,20 @@ from infra.federation.derive import AGGREGATOR_ID
 if TYPE_CHECKING:
     from infra.handover.others import Comparison
 
-#: What a site has for itself, whoever it is like.
-_OWN = ("id", "account", "profile", "cidr", "data", "operated_by", "on_destroy")
+#: What a site takes over from the one that it is like; whatever else stands in a block is that account's own.
+_LIKE = ("region", "availability_zone", "instance_type", "image", "volume_gib", "spot", "gpu_mapping", "internet")
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the change of the file; change nothing.")]
 
 
 class NotConfirmed(FederateError):
     """What deletes a site's resources wants a person's yes."""
+
+    exit_code = 2
+
+
+class NotWritten(FederateError):
+    """The federation's file, or its folder, is not writable."""
 
     exit_code = 2
 
@@ -63,8 +69,9 @@ def add_site(
     from infra.handover import block as blocks
 
     here = context(ctx)
-    text = here.file.read_text("utf-8")
-    kept = {key: value for key, value in blocks.block_of(text, like).items() if key not in _OWN} if like else {}
+    _ = here.federation  # a file that describes none is refused with its problems
+    text = _text(here)
+    kept = {key: value for key, value in blocks.block_of(text, like).items() if key in _LIKE} if like else {}
     block = {
         "id": site,
         "account": account,
@@ -95,7 +102,8 @@ def remove_site(
     from infra.handover import block as blocks
 
     here = context(ctx)
-    text = here.file.read_text("utf-8")
+    _ = here.federation  # a file that describes none is refused with its problems
+    text = _text(here)
     after = blocks.without_block(text, site)
     comparison = _proven(here, after, site)
     if dry_run:
@@ -190,11 +198,31 @@ def _proven(here: Context, after: str, site: str) -> Comparison:
     changed = load_text(after, here.file).federation
     before = synthesize(here.file, here.federation, home=here.home)
     proposed = here.file.with_name(f".{here.file.name}.proposed")
-    proposed.write_text(after, "utf-8")
+    with _written(here):
+        proposed.write_text(after, "utf-8")
     try:
         return compare(before, synthesize(proposed, changed, home=here.home / "proposed"), site)
     finally:
         proposed.unlink(missing_ok=True)
+
+
+def _text(here: Context) -> str:
+    """Return the federation's file as it is written, its line ends included."""
+    from infra.federation.load import text_of
+
+    return text_of(here.file)
+
+
+@contextlib.contextmanager
+def _written(here: Context) -> Iterator[None]:
+    """Turn what keeps a file from being written beside the federation's into an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise NotWritten(
+            f"{here.file} cannot be changed: {error.strerror}.",
+            remedy="The folder that it lies in must be writable; a new text is written beside it first.",
+        ) from None
 
 
 def _confirm(here: Context, site: str, *, yes: bool) -> None:
@@ -210,14 +238,15 @@ def _write(here: Context, before: str, after: str, *, dry_run: bool) -> None:
     if dry_run:
         return
     file: Path = here.file.resolve()
-    if file.read_text("utf-8") != before:
+    if _text(here) != before:
         raise FederateError(
             f"{here.file} was changed meanwhile; it is left as it is.", remedy="The same command again."
         )
     part = file.with_name(f".{file.name}.part")
-    part.write_text(after, "utf-8")
-    part.chmod(file.stat().st_mode & 0o777)
-    part.replace(file)
+    with _written(here):
+        part.write_text(after, "utf-8")
+        part.chmod(file.stat().st_mode & 0o777)
+        part.replace(file)
 
 
 def _tell(here: Context, before: str, after: str, comparison: Comparison, document: dict[str, Any], then: str) -> None:

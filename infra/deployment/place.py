@@ -34,7 +34,7 @@ from infra.deployment.orphans import delete, in_words, links, orphans
 from infra.deployment.side_by_side import Interrupted
 from infra.deployment.teardown import NotDestroyed, Teardown, refuse_wrong_order
 from infra.errors import FederateError
-from infra.federation.derive import nodes
+from infra.federation.derive import AGGREGATOR_ID, nodes
 from infra.federation.model import Federation
 from infra.nodes.remote import forget_all, forget_states, remotes
 from infra.progress import LiveTable
@@ -57,8 +57,11 @@ class Place:
     home: Path
     accounts: Accounts
 
-    def prepare(self) -> Assembly:
+    def prepare(self, of: Sequence[str] = ()) -> Assembly:
         """Synthesise, and meanwhile make sure that every profile leads to its account.
+
+        Args:
+            of: the nodes whose profiles are used; all that are operated here if empty.
 
         Raises:
             WrongCredentials: with every profile that does not.
@@ -66,7 +69,8 @@ class Place:
         """
         with ThreadPoolExecutor(1) as pool:
             assembly = pool.submit(synthesize, self.file, self.federation, home=self.home)
-            check_credentials(self.accounts, [node for node in nodes(self.federation) if node.is_operated_here])
+            used = [node for node in nodes(self.federation) if node.is_operated_here and (not of or node.id in of)]
+            check_credentials(self.accounts, used)
             return assembly.result()
 
     def deploy(
@@ -129,7 +133,7 @@ class Place:
 
     def _deploy_one(self, id_: str, doing: str, values: Mapping[str, str]) -> StackPlan:
         with alone(self.home, self.federation.name, doing):
-            assembly = self.prepare()
+            assembly = self.prepare([AGGREGATOR_ID])
             (stack,) = (one for one in assembly.plan.stacks if one.id == id_)
             given = {f"{stack.name}:{name}": value for name, value in values.items()}
             with self._interruptible([stack]), self._board("Deploying", [stack]) as board:

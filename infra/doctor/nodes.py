@@ -28,6 +28,7 @@ _LOG_LINES = 1000
 #: A day; and of a node that has said nothing for so long, a month.
 _LOG_BACK_MS = (86_400_000, 30 * 86_400_000)
 _COMMAND_SECONDS = 15.0
+_ELSEWHERE = "Its own admin operates it, and nobody here has credentials of its account: python3 site.py status, there."
 _EVENT_FIELDS = ("Timestamp", "LogicalResourceId", "ResourceType", "ResourceStatus", "ResourceStatusReason")
 #: All that is collected of a node: name, what it is.
 ABOUT = {
@@ -159,9 +160,14 @@ def of_nodes(chosen: Sequence[Remote], federation: Federation, transport: Transp
         federation: theirs.
         transport: how the unit is asked for.
     """
+
+    def collect(remote: Remote) -> list[Piece | Missing]:
+        if not remote.node.is_operated_here:
+            return [Missing(f"nodes/{remote.node.id}", "all of this site", _ELSEWHERE)]
+        return list(_Asked(remote, federation, transport).collect())
+
     with ThreadPoolExecutor(max(1, min(8, len(chosen)))) as pool:
-        found = pool.map(lambda remote: list(_Asked(remote, federation, transport).collect()), chosen)
-        return [one for of_node in found for one in of_node]
+        return [one for of_node in pool.map(collect, chosen) for one in of_node]
 
 
 def _stack(cloudformation: Any, name: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def load(path: Path, *, locked: bool = True, without_images: bool = False) -> Lo
     Raises:
         InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
     """
-    return load_text(_text(path), path, locked=locked, without_images=without_images)
+    return load_text(text_of(path), path, locked=locked, without_images=without_images)
 
 
 def load_text(text: str, path: Path, *, locked: bool = True, without_images: bool = False) -> Loaded:
@@ -69,7 +69,12 @@ def load_text(text: str, path: Path, *, locked: bool = True, without_images: boo
     return Loaded(federation, tuple(problems))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what stands in a federation's file, whatever it is.
+
+    Raises:
+        InvalidFederation: it cannot be read, or is no text.
+    """
     remedy = "Name the file with FEDERATE_FILE, or copy the example federation.yaml."
     try:
         content = path.read_bytes()

@@ -53,22 +53,43 @@ class Kit:
     digest: str
 
     def write(self, path: Path) -> Path:
-        """Write the kit into a new folder, or a zip where the path ends so; return where.
+        """Write the kit into a folder, or a zip where the path ends so; return where.
+
+        In a folder with an earlier kit of the same site, what that kit listed goes first; what its admin added stays.
 
         Raises:
-            NotExported: something else is there.
+            NotExported: something else is there, another site's kit included; or it cannot be written.
         """
-        if path.suffix == ".zip":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._packed())
-            return path
-        if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir()):
-            raise NotExported(f"{path} is there, and is no startup kit.", remedy="Name another with --output.")
-        for name, content in self.files.items():
-            target = path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+        try:
+            if path.suffix == ".zip":
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self._packed())
+                return path
+            self._clear(path)
+            for name, content in self.files.items():
+                target = path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+        except OSError as error:
+            raise NotExported(f"{path} cannot be written: {error.strerror}.", remedy="Name another: -o.") from None
         return path
+
+    def _clear(self, folder: Path) -> None:
+        """Delete the files of an earlier kit: another release's, or a stack's that there is no more."""
+        if not folder.exists() or not any(folder.iterdir()):
+            return
+        if not (folder / MANIFEST).is_file():
+            raise NotExported(f"{folder} is there, and is no startup kit.", remedy="Name another with --output.")
+        if _title(folder / "kit.json") != _title_of(self.files["kit.json"]):
+            raise NotExported(
+                f"{folder} is the startup kit of another site.",
+                remedy="Each site has a folder of its own: name another with --output.",
+            )
+        for line in (folder / MANIFEST).read_text("utf-8", errors="replace").splitlines():
+            name = line.partition("  ")[2]
+            listed = (folder / name).resolve()
+            if name not in self.files and listed.is_file() and listed.is_relative_to(folder.resolve()):
+                listed.unlink()
 
     def _packed(self) -> bytes:
         packed = io.BytesIO()
@@ -148,6 +169,22 @@ def crossing(plan: DeploymentPlan, site: str) -> dict[str, FromOutput]:
         for name, source in sorted(link.parameters.items())
         if isinstance(source, FromOutput) and source.stack in own
     }
+
+
+def _title(file: Path) -> tuple[Any, ...]:
+    """Return whose kit a file is of; nobody's if it cannot be read."""
+    try:
+        return _title_of(file.read_bytes())
+    except OSError:
+        return ()
+
+
+def _title_of(document: bytes) -> tuple[Any, ...]:
+    try:
+        found = json.loads(document)
+        return (found["federation"], found["site"])
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _plain(stack: StackPlan, text: str) -> str:

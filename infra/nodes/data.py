@@ -36,6 +36,8 @@ def site_folders(
 ) -> dict[str, Path]:
     """Return each site's folder; eICU is dealt to the sites that name none, or made up if there is no release.
 
+    A site that has its data in a bucket of its own has no folder: what lies there is not ours to replace.
+
     Args:
         federation: whose sites.
         file: the federation's file; relative sources are seen from its folder.
@@ -49,7 +51,7 @@ def site_folders(
     """
     meant = [site for site in federation.participants if only is None or site.id in only]
     named = {site.id: _named(site, file) for site in meant if site.data.source is not None}
-    rest = [site for site in meant if site.id not in named]
+    rest = [site for site in meant if site.id not in named and not has_its_own(site)]
     if not rest:
         return named
     if federation.training.dataset.name != EICU:
@@ -58,9 +60,14 @@ def site_folders(
             remedy="Name each site's folder: participants[].data.source.",
         )
     # All that name no folder are dealt to at once, whoever is meant: or a hospital would go to two sites.
-    sharing = [site for site in federation.participants if site.data.source is None]
+    sharing = [site for site in federation.participants if site.data.source is None and not has_its_own(site)]
     dealt = _dealt(federation, sharing, home=home, eicu=eicu, say=say)
     return named | {site.id: dealt[site.id] for site in rest}
+
+
+def has_its_own(site: Participant) -> bool:
+    """Say whether a site's data is what its existing bucket holds: nothing in its block says that any is brought."""
+    return site.bucket is not None and site.data.source is None and not site.data.hospitals
 
 
 def folders_at_hand(federation: Federation, file: Path, *, home: Path) -> dict[str, Path] | None:
@@ -70,7 +77,8 @@ def folders_at_hand(federation: Federation, file: Path, *, home: Path) -> dict[s
         site.id: file.parent / site.data.source if site.data.source else dealt / site.id
         for site in federation.participants
     }
-    return found if all(folder.is_dir() for folder in found.values()) else None
+    is_elsewhere = any(map(has_its_own, federation.participants))
+    return found if not is_elsewhere and all(folder.is_dir() for folder in found.values()) else None
 
 
 def _named(site: Participant, file: Path) -> Path:

@@ -29,6 +29,12 @@ class NotApproved(FederateError):
     exit_code = 3
 
 
+class NotOurs(FederateError):
+    """An existing bucket holds data that Federate did not bring, where a folder is to become all that is there."""
+
+    exit_code = 4
+
+
 class NotADigest(FederateError):
     """What was given is not the digest of a release."""
 
@@ -65,6 +71,7 @@ def supply(
 
     Raises:
         NotApproved: the account has approved another release.
+        NotOurs: the data would take the place of what somebody else put into the account's own bucket.
         AwsRefused: AWS refuses.
     """
     check_approval(remote, release, approve=approve)
@@ -124,10 +131,23 @@ def _data(remote: Remote, folder: Path, say: Callable[[str], None]) -> tuple[int
     s3 = remote.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=remote.bucket, Prefix=below)
     there = {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", [])}
+    if remote.node.spec.bucket is not None:
+        _refuse_if_not_ours(remote, list(there))
     sent = sum(_put_once(remote, key, path, there.get(key), say) for key, path in wanted.items())
     for key in there.keys() - wanted.keys():
         s3.delete_object(Bucket=remote.bucket, Key=key)
     return sent, len(wanted)
+
+
+def _refuse_if_not_ours(remote: Remote, keys: list[str]) -> None:
+    s3 = remote.client("s3")
+    others = [key for key in keys if _tagged_digest(s3, remote.bucket, key) is None]
+    if others:
+        found = others[0] + (f" and {len(others) - 1} more" if len(others) > 1 else "")
+        raise NotOurs(
+            f"{remote.where}: {found} in the bucket {remote.bucket} was not brought by Federate; it is left as it is.",
+            remedy=f"To use it, leave data out of the block of {remote.node.id}; or name another bucket_prefix.",
+        )
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from infra.federation.run_config import run_files
 from infra.nodes.bring_up import NotSupplied, supply_all
 from infra.nodes.release import Release
 from infra.nodes.remote import NotDeployed, Remote
-from infra.nodes.supply import NotADigest, NotApproved, Supplied, approve, supply
+from infra.nodes.supply import NotADigest, NotApproved, NotOurs, Supplied, approve, supply
 from infra.progress import LiveTable
 from node_bootstrap import contract
 from node_bootstrap.agent.inputs import fetch
@@ -130,6 +132,27 @@ def test_an_object_that_somebody_else_has_replaced_is_sent_again(
     site.client("s3").put_object(Bucket=site.bucket, Key="data/patient.csv.gz", Body=b"tampered with")
     give(site, fed, release, data)
     assert in_bucket(accounts, site)["data/patient.csv.gz"] == b"a row"
+
+
+def test_in_an_existing_bucket_nothing_that_somebody_else_brought_is_replaced_or_deleted(
+    deployed: Nodes, fed: Federation, accounts: Any, release: Release, data: Path
+) -> None:
+    site = deployed["hospital-a"]
+    spec = site.node.spec.model_copy(update={"bucket": site.bucket})
+    own = copy.copy(site)
+    own.node = replace(site.node, spec=spec)
+    give(own, fed, release, data)
+    (data / "below" / "lab.csv.gz").unlink()
+    assert give(own, fed, release, data).data_objects == 1
+    site.client("s3").put_object(Bucket=site.bucket, Key="data/theirs.csv", Body=b"theirs")
+    before = {key: content for key, content in in_bucket(accounts, site).items() if key.startswith("data/")}
+    (data / "patient.csv.gz").write_bytes(b"another row")
+    with pytest.raises(NotOurs, match=r"data/theirs.csv in the bucket"):
+        give(own, fed, release, data)
+    assert {key: content for key, content in in_bucket(accounts, site).items() if key.startswith("data/")} == before
+    # Negative control: in a bucket that Federate has made, the data are what the folder holds.
+    give(site, fed, release, data)
+    assert "data/theirs.csv" not in in_bucket(accounts, site)
 
 
 def test_a_release_that_somebody_else_has_replaced_is_put_right_whatever_its_object_says_of_itself(

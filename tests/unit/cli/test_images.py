@@ -34,7 +34,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The images of us-east-1."""
     made = [ami(ID, tags=TAGS)]
     monkeypatch.setattr("infra.accounts.AwsAccounts", lambda: FakeImages({"us-east-1": made}))
-    monkeypatch.setattr(Context, "reach_aws", lambda _: None)
+    monkeypatch.setattr(Context, "reach_aws", lambda *_: None)
     return made
 
 
@@ -123,3 +123,17 @@ def test_a_federation_without_a_pipeline_is_told_how_to_ask_for_one() -> None:
 
     with pytest.raises(NoPipeline, match="image_pipeline: true"):
         pipeline_stack(small_plan())
+
+
+def test_the_first_image_is_pinned_where_no_node_has_one_yet(
+    file: Path, known: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del known
+    file.write_text(FEDERATION.replace("image_pipeline: true\n", ""))
+    # As on loopback AWS, which has accounts for every node of the federation.
+    monkeypatch.setattr(Context, "reach_aws", lambda here, federation=None: federation or here.federation)
+    assert run(file, "show") == 0
+    assert "none" in capsys.readouterr().out
+    assert run(file, "lock", "--ami", ID, "--kind", "gpu", "--yes") == 0
+    assert run(file, "show") == 0
+    assert ID in capsys.readouterr().out

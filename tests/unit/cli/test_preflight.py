@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli.context import Aws, Context
+from infra.cli.main import main
 from infra.cli.preflight import as_text
 from infra.errors import Problem, Severity
 from infra.preflight import Answer, NotCleared, exit_code
@@ -49,3 +50,18 @@ def test_the_table_has_each_check_of_each_account_and_the_problems_below_it() ->
         for cell, state in ((" image", " ✗ error"), (" zone", " ✓"), (" clock", " – not asked"))
     ]
     assert "error    account 1: there is no key.\n  Make it." in below
+
+
+def test_a_site_that_its_own_admin_operates_is_named_and_not_passed_over_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "federation.yaml"
+    text = HERE.file.read_text("utf-8")
+    file.write_text(text.replace("    profile: hospital-b\n", "    operated_by: site\n"))
+    monkeypatch.setenv("FEDERATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("infra.deployment.assembly.synthesize", lambda *_, **__: None)
+    monkeypatch.setattr("infra.cli.preflight.examine", lambda *_: [answer()])
+    assert main(["-f", str(file), "preflight", "--only", "hospital-b"]) == 3
+    assert "hospital-b: its own admin operates it" in capsys.readouterr().err
+    assert main(["-f", str(file), "preflight"]) == 0
+    assert "Left to its own admin: hospital-b." in capsys.readouterr().err

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_cloud import FakeCdk, FakeCloud, FakeStack
+from fake_cloud import FakeCdk, FakeCloud, FakeStack, federation
 
+from infra.accounts import WrongCredentials
+from infra.deployment import place
+from infra.deployment.assembly import Assembly
 from infra.deployment.board import Board
 from infra.deployment.condition import StackFailed
 from infra.deployment.deploy import Deployment
@@ -136,3 +140,18 @@ def test_before_the_hub_goes_the_peerings_of_such_sites_are_ended_and_no_others(
     monkeypatch.setattr(cloud, "client", client)
     assert delete_peerings(plan, cloud) == ("222222222222",)
     assert deleted == ["pcx-b"]
+
+
+def test_a_site_is_linked_with_the_hub_s_credentials_alone(
+    plan: DeploymentPlan, cloud: FakeCloud, cdk: FakeCdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembly = Assembly(tmp_path, plan)
+    monkeypatch.setattr(place, "synthesize", lambda *_, **__: assembly)
+    monkeypatch.setattr(place.Place, "_cdk", lambda *_: cdk)
+    cloud.identities["hospital-a"] = "ExpiredToken"
+    here = place.Place(tmp_path / "federation.yaml", federation(), tmp_path, cloud)
+    assert here.link(SITE, {"PeeringId": "pcx-0bbbbbbbb"}).name == LINK
+    assert cloud.stacks[LINK].status == "CREATE_COMPLETE"
+    cloud.identities["aggregator"] = "ExpiredToken"
+    with pytest.raises(WrongCredentials, match="profile aggregator"):
+        here.link(SITE, {"PeeringId": "pcx-0bbbbbbbb"})

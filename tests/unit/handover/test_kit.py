@@ -128,3 +128,33 @@ def test_a_template_that_cloudformation_would_not_take_is_refused(synth: Any, re
     with pytest.raises(NotExported, match="CloudFormation takes 51200 in a call"):
         # Synth itself lets it pass where CDK's bootstrap stack has a bucket for it; a kit has none.
         synth({**copy.deepcopy(DATA), "tags": tags, "synthesizer": "default"}).kit("klinik-nord", release)
+
+
+def test_a_kit_written_over_an_earlier_one_leaves_nothing_of_it_but_what_the_admin_added(
+    kit: Kit, tmp_path: Path
+) -> None:
+    before = dict(kit.files) | {"release/old.zip": b"old"}
+    before[MANIFEST] = kit.files[MANIFEST] + f"{'0' * 64}  release/old.zip\n{'0' * 64}  ../mine\n".encode()
+    (tmp_path / "mine").write_text("not the kit's")
+    folder = Kit(kit.name, before, "").write(tmp_path / "kit")
+    (folder / "handover.json").write_text("{}")
+    kit.write(folder)
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == set(kit.files) | {"handover.json"}
+    assert (tmp_path / "mine").exists()
+
+
+def test_one_site_s_kit_is_not_written_into_another_s(kit: Kit, herz: Any, release: Any, tmp_path: Path) -> None:
+    folder = herz.kit("spital-sued", release).write(tmp_path / "kit")
+    before = (folder / MANIFEST).read_bytes()
+    with pytest.raises(NotExported, match="another site"):
+        kit.write(folder)
+    assert (folder / MANIFEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["file/kit", "file/kit.zip", "file"])
+def test_a_place_that_cannot_be_written_is_named(kit: Kit, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotExported, match=f"{name} cannot be written"):
+        kit.write(tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -258,3 +258,26 @@ def test_folders_are_at_hand_only_if_all_are_on_this_machine(
     found = site_folders(fed, file, home=home, eicu=release)
     assert folders_at_hand(fed, file, home=home) == found
     assert folders_at_hand(naming(fed, hospital_b="elsewhere"), file, home=home) is None
+
+
+def test_a_site_with_data_in_a_bucket_of_its_own_is_dealt_none_and_the_others_share_all(
+    fed: Federation, file: Path, home: Path, release: Path, commands: list[list[str]]
+) -> None:
+    a, *others = fed.participants
+    own = a.model_copy(update={"bucket": "hospital-a-research"})
+    federation = fed.model_copy(update={"participants": (own, *others)})
+    assert set(site_folders(federation, file, home=home, eicu=release)) == {"hospital-b"}
+    (deal,) = commands
+    assert deal[deal.index("--sites") + 1] == "hospital-b"
+    assert site_folders(federation, file, home=home, only=["hospital-a"]) == {}
+    assert folders_at_hand(federation, file, home=home) is None
+
+
+def test_whose_block_says_what_is_brought_has_it_brought_into_its_own_bucket_as_well(
+    fed: Federation, file: Path, home: Path, release: Path, commands: list[list[str]]
+) -> None:
+    a, *others = fed.participants
+    own = a.model_copy(update={"bucket": "hospital-a-research", "data": DataLocation(hospitals=(73,))})
+    federation = fed.model_copy(update={"participants": (own, *others)})
+    assert set(site_folders(federation, file, home=home, eicu=release)) == set(SITES)
+    assert "--assign" in commands[0]
