@@ -17,12 +17,11 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parent)]
 
 import policy_table  # noqa: E402
-from variants import VARIANTS  # noqa: E402
+from variants import CANARY, VARIANTS  # noqa: E402
 
 from stacks.plan import PLAN_FILE, DeploymentPlan  # noqa: E402
 
 CHECKOUT = Path(__file__).parents[2]
-CANARY = "canary"
 
 
 class Scanned:

@@ -10,9 +10,8 @@ from typing import Any
 
 import cdk_nag
 import pytest
-from conftest import CANARY
 from policy_table import Tell
-from variants import VARIANTS, buckets
+from variants import CANARY, VARIANTS, buckets
 
 from stacks.acknowledged import ACKNOWLEDGED, Acknowledged, Found, matching
 

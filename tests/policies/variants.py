@@ -11,6 +11,8 @@ import yaml
 EXAMPLE = Path(__file__).parents[2] / "federation.yaml"
 
 Data = dict[str, Any]
+#: The name under which a federation is scanned that has defects planted into its templates.
+CANARY = "canary"
 
 
 def example() -> Data:
