@@ -39,6 +39,8 @@ from fl_app.transport.managers import LOCAL_CANCEL, LOCAL_STOP, HubManager, Site
 from fedml.cross_silo.client.fedml_trainer_dist_adapter import TrainerDistAdapter  # isort: skip
 
 _log = logging.getLogger(__name__)
+#: Seconds from one write of a site's progress to the next: nobody reads faster.
+PROGRESS_PAUSE = 0.25
 
 _OWN = 0
 _PARTS = 9
@@ -144,7 +146,7 @@ def run_client(config_folder: Path, data: Path, state: Path, output: Path, stop:
         aggregation=call_plugin("federate.aggregations", config.aggregation.name, config.aggregation.options),
     )
     adapter = TrainerDistAdapter(args, device, 1, model, parts[1], samples, train, test, trainer)
-    results = Results(output)
+    results = Results(output, progress_pause=PROGRESS_PAUSE)
     digest = data_digest(data)
     guard = EgressGuard(trainer.declared, node=config.node, samples=samples[_OWN], data_sha256=digest)
     wire = SiteManager(config, credentials, audit=AuditLog(state, credentials), guard=guard, state=state)

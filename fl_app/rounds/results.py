@@ -21,6 +21,7 @@ from fl_app.rounds.book import RoundBook
 from fl_app.rounds.files import RoundLines, make_folder, write_atomically, write_json
 from fl_app.rounds.ledger import Ledger
 from fl_app.rounds.records import Record
+from fl_app.rounds.shown import Shown
 
 _ROUNDS, _PROGRESS, _MODEL, _MODEL_FACTS, _SUMMARY = _FILES = (
     "rounds.jsonl",
@@ -35,14 +36,20 @@ _PACKAGES = ("federate", "fedml", "torch", "numpy", "grpcio", "safetensors")
 class Results:
     """The output folder of one node."""
 
-    def __init__(self, folder: Path, *, new_run: bool = False) -> None:
-        """Use this folder; a new run begins without the results of the one before."""
+    def __init__(self, folder: Path, *, new_run: bool = False, progress_pause: float = 0.0) -> None:
+        """Use this folder.
+
+        Args:
+            folder: made if it is not there.
+            new_run: begin without the results of the run before.
+            progress_pause: seconds that the progress is not written again after it was.
+        """
         self._folder = make_folder(folder)
         if new_run:
             for name in _FILES:
                 (self._folder / name).unlink(missing_ok=True)
         self._lines = RoundLines(self._folder / _ROUNDS)
-        self._progress: dict[str, Any] | None = None
+        self._progress = Shown(self._folder / _PROGRESS, pause=progress_pause)
 
     def round(self, record: Mapping[str, Any]) -> None:
         """Add a round's record; it survives a crash of the process, and a power cut after :meth:`sync`."""
@@ -53,11 +60,9 @@ class Results:
         self._lines.sync()
 
     def progress(self, *, round_: int, rounds: int, phase: str, waiting_for: Sequence[str]) -> None:
-        """Say where the node stands; written only if it has changed."""
+        """Say where the node stands; written only if it has changed, and at once where nothing more will be said."""
         now = {"round": round_, "rounds": rounds, "phase": phase, "waiting_for": list(waiting_for)}
-        if now != self._progress:
-            self._progress = now
-            write_json(self._folder / _PROGRESS, now, durable=False)
+        self._progress.show(now, at_once=phase == "finished")
 
     def model(self, config: RunConfig, state: OrderedDict[str, Tensor], *, ledger: Ledger, book: RoundBook) -> str:
         """Write the global model and where it comes from.
