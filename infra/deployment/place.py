@@ -16,7 +16,7 @@ from infra.deployment.cdk import CdkCommand
 from infra.deployment.compare import Difference, compare
 from infra.deployment.condition import Condition, Stacks
 from infra.deployment.default_group import empty_default_groups
-from infra.deployment.deploy import Deployment
+from infra.deployment.deploy import Deployment, NotDeployed
 from infra.deployment.elsewhere import delete_peerings, ours, without_unjoined
 from infra.deployment.elsewhere import in_words as in_words_elsewhere
 from infra.deployment.groups import chosen
@@ -104,11 +104,13 @@ class Place:
                 self._forget_what_nodes_before_said(stacks)
                 try:
                     Deployment(assembly.plan, self.accounts, cdk, board).run(stacks)
-                    for group in follow_keys(self.federation.name, stacks, self.accounts):
-                        board.say(f"The log group {group} was here before; what comes is encrypted by the new key.")
-                finally:
-                    for name in empty_default_groups(stacks, self.accounts):
-                        board.say(f"{name}: its VPC's default security group is emptied.")
+                except NotDeployed:
+                    with suppress(FederateError):  # the reason why stacks are missing is the one to tell
+                        self._close_default_groups(stacks, board)
+                    raise
+                for group in follow_keys(self.federation.name, stacks, self.accounts):
+                    board.say(f"The log group {group} was here before; what comes is encrypted by the new key.")
+                self._close_default_groups(stacks, board)
             return stacks
 
     def link(self, site: str, values: Mapping[str, str]) -> StackPlan:
@@ -234,6 +236,10 @@ class Place:
         """Compare the federation, or the named nodes of it, with what is deployed."""
         assembly = self.prepare()
         return compare(ours(chosen(assembly.plan, only)), self._cdk(assembly))
+
+    def _close_default_groups(self, stacks: Sequence[StackPlan], board: Board) -> None:
+        for name in empty_default_groups(stacks, self.accounts):
+            board.say(f"{name}: its VPC's default security group is emptied.")
 
     def _forget_what_nodes_before_said(self, stacks: Sequence[StackPlan]) -> None:
         """Delete the state that a node before left: who waits for the one that is made now would take it for its own.
