@@ -71,7 +71,7 @@ def _shake_hands(plain: socket.socket, credentials: Credentials, tls_name: str) 
             f"{credentials.folder / 'authority.pem'} with the coordinator's",
             needs_a_person=True,
         )
-    except ssl.SSLEOFError:
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # which of them it is depends on the moment
         return Diagnosis(
             "the connection was closed in the middle of the TLS handshake; the aggregator is starting or ending, or "
             "something between here and there is not let through"
