@@ -24,7 +24,9 @@ ROUNDS = 20
 TRAINING = {"rounds": ROUNDS, "epochs": 100}
 #: So little that a round trip is longer.
 BRIEF_ROUNDS = {"rounds": ROUNDS, "epochs": 1}
-LATENCY_MS = 600
+LATENCY_MS = 300
+#: The round trip of hospital-b until the harm is done: however busy the machine, the run is in its middle then.
+HELD_MS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +108,13 @@ def test_a_run_that_is_harmed_ends_with_the_model_of_one_that_is_not(
     undo: str | None,
 ) -> None:
     desk.write(**TRAINING)
+    fault(desk, f"slow hospital-b --latency {HELD_MS}ms")
     desk.in_the_middle("start", "--detach")
     began = time.monotonic()
     for words in harm:
         fault(desk, words)
+    assert desk.says("aggregator")["state"] != "finished"
+    fault(desk, "heal hospital-b")
     if waits_for and undo:
         wait_until(
             lambda: waits_for in (desk.says("aggregator")["progress"].get("waiting_for") or ()),

@@ -95,6 +95,8 @@ class TrainingDesk(Desk):
             if after is not None and said.get("run") == after:
                 return None
             assert said.get("state") != "failed" or "failed" in states, said
+            if after is not None:
+                assert said.get("state") != "finished" or "finished" in states, f"it was over before round {round_}"
             is_there = said.get("progress", {}).get("round", 0) >= round_
             return said if said.get("state") in states and is_there else None
 

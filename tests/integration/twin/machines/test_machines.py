@@ -352,10 +352,11 @@ def test_a_damaged_volume_is_not_formatted_and_the_node_says_why_it_does_not_com
         file.write(b"\xa5" * (4 << 20))
     lab.call("add", 0, base, render(FACTS), "damaged.img")
     lab.call("do", 0, "start")
-    lab.until(lambda: "PutLogEvents" in operations(lab, 0))
-    heard = {operation: body for _, operation, _, body in lab.call("heard", 0)}
-    assert "the state volume /dev/sdf is damaged" in heard["PutLogEvents"]
-    said: dict[str, Any] = json.loads(heard["PutParameter"])
+    lab.until(lambda: {"PutLogEvents", "PutParameter"} <= {*operations(lab, 0)})
+    heard = [(operation, body) for _, operation, _, body in lab.call("heard", 0)]
+    logged = [body for operation, body in heard if operation == "PutLogEvents"]  # its lines and its measures
+    assert any("the state volume /dev/sdf is damaged" in body for body in logged)
+    said: dict[str, Any] = json.loads([body for operation, body in heard if operation == "PutParameter"][-1])
     assert said["Name"] == "/federate/fed/hospital-a/state"
     assert json.loads(said["Value"])["state"] == "failed"
     assert "the state volume /dev/sdf is damaged" in json.loads(said["Value"])["reason"]
