@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,19 +17,23 @@ from fl_app.learning.targets import Target, loss_of, target_of
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model on one data set.
-
-    ``undefined`` says why an area is None: it needs both outcomes. ``details`` are further scalars of
-    :mod:`fl_app.learning.scores`: of two classes those at a threshold and of calibration; of several labels each one's
-    areas, ``auroc_<label>`` and ``auprc_<label>`` by its number; of a number its errors.
-    """
+    """One model on one data set; ``undefined`` says why an area is None: it needs both outcomes."""
 
     samples: int
     loss: float | None
     auroc: float | None
     auprc: float | None
     undefined: str | None = None
-    details: Scalars = field(default_factory=dict)
+    work_out: Callable[[], Scalars] = field(default=dict, compare=False, repr=False)
+
+    @property
+    def details(self) -> Scalars:
+        """Further scalars of :mod:`fl_app.learning.scores`, worked out when they are asked for: a round waits for none.
+
+        Of two classes those at a threshold and of calibration; of several labels each one's areas, ``auroc_<label>``
+        and ``auprc_<label>`` by its number; of a number its errors.
+        """
+        return self.work_out()
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float | None:
@@ -115,20 +120,27 @@ def evaluate(
     weight = class_weights.cpu().double() if class_weights is not None else None
     mean = float(loss_of(outputs, labels, weight))
     loss = mean if math.isfinite(mean) else None
+    work_out: Callable[[], Scalars]
     match target_of(labels):
         case Target.NUMBER:
-            details = of_numbers(outputs[:, 0], labels.double())
-            return Evaluation(len(labels), loss, None, None, "a number has no areas", details)
+            errors = functools.partial(of_numbers, outputs[:, 0], labels.double())
+            return Evaluation(len(labels), loss, None, None, "a number has no areas", errors)
         case Target.LABELS:
-            roc, precision, details = _areas_of_labels(outputs, labels > 0.5)
+            roc, precision, each = _areas_of_labels(outputs, labels > 0.5)
+            work_out = each.copy
         case Target.CLASSES:
             roc, precision = areas(outputs, labels)
-            details = {}
-            if outputs.shape[1] == 2:
-                logit, positive = outputs[:, 1] - outputs[:, 0], labels == 1
-                details = {**at_threshold(logit.sigmoid(), positive, threshold), **calibration(logit, positive)}
+            work_out = functools.partial(_of_classes, outputs, labels == 1, threshold)
     undefined = None if roc is not None else f"the {len(labels)} held-out samples do not have every class"
-    return Evaluation(len(labels), loss, roc, precision, undefined, details)
+    return Evaluation(len(labels), loss, roc, precision, undefined, work_out)
+
+
+def _of_classes(outputs: Tensor, positive: Tensor, threshold: float) -> Scalars:
+    """Return the details where there are two classes; none of more."""
+    if outputs.shape[1] != 2:
+        return {}
+    logit = outputs[:, 1] - outputs[:, 0]
+    return {**at_threshold(logit.sigmoid(), positive, threshold), **calibration(logit, positive)}
 
 
 def _areas_of_labels(scores: Tensor, positive: Tensor) -> tuple[float | None, float | None, dict[str, float | None]]:

@@ -86,7 +86,7 @@ def sketch(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Sketch:
     signs = _signs()
     flips = torch.Generator().manual_seed(_SEED)
     values, squares = torch.zeros(_WIDTH, dtype=torch.float64), 0.0
-    padded = torch.zeros(_BLOCK)
+    padded = torch.empty(_BLOCK)
     for name, tensor in before.items():
         if name.startswith(EXTRA) or not is_weight(name, tensor):
             continue
@@ -94,12 +94,13 @@ def sketch(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Sketch:
         for start in range(0, start_of.numel(), _BLOCK):
             change = end_of[start : start + _BLOCK] - start_of[start : start + _BLOCK]
             squares += float(torch.linalg.vector_norm(change, dtype=torch.float64)) ** 2
-            if change.numel() < _BLOCK:
+            rows = -(-change.numel() // _WIDTH)
+            if change.numel() < rows * _WIDTH:
                 padded[: change.numel()] = change
-                padded[change.numel() :] = 0
-                change = padded
+                padded[change.numel() : rows * _WIDTH] = 0
+                change = padded[: rows * _WIDTH]
             flip = 1.0 if torch.randint(2, (), generator=flips) else -1.0
-            values.add_(torch.mul(change.view(_ROWS, _WIDTH), signs).sum(0), alpha=flip)
+            values.add_(torch.mul(change.view(rows, _WIDTH), signs[:rows]).sum(0), alpha=flip)
     return Sketch(math.sqrt(squares), values)
 
 

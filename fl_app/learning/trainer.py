@@ -143,7 +143,10 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
         if self.evaluation.undefined and not self._said_undefined:
             self._said_undefined = True
             _log.warning("AUROC and AUPRC are not defined here: %s", self.evaluation.undefined)
-        details = self.evaluation.details.items()
+
+    def tell_details(self) -> None:
+        """Log what the last evaluation says beside the metrics that are sent: a round need not wait for it."""
+        details = self.evaluation.details.items() if self.evaluation else ()
         told = [f"{name} {value:.3g}" for name, value in details if value is not None and not name.startswith("au")]
         if told:
             _log.info("held-out: %s", ", ".join(told))

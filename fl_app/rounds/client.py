@@ -168,11 +168,13 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         self._results.round(
             {"round": self.round_idx, "rounds": self.num_rounds, "samples": local_sample_num, **fitted, **evaluated}
         )
+        self._trainer.tell_details()
 
     def _send_evaluation(self) -> None:
         evaluated = self._trainer.metrics()
         self.send_message(self._answer(MyMessage.MSG_TYPE_C2S_SEND_STATS_TO_SERVER, evaluated))
         self._results.round({"round": self.round_idx, "rounds": self.num_rounds, **evaluated})
+        self._trainer.tell_details()
 
     def _answer(self, kind: int, metrics: dict[str, Any]) -> Message:
         message = Message(kind, 1, 0)
