@@ -10,6 +10,7 @@
 
     python benchmarks/bench_wire.py                 # some minutes
     python benchmarks/bench_wire.py --parts round idle
+    python benchmarks/bench_wire.py --parts large --gbit 2.5    # over a link that carries no more
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from wire import floor, large, nodes, rounds  # noqa: E402  # the path is set above
+from wire import floor, large, link, nodes, rounds  # noqa: E402  # the path is set above
 
 ROLES: dict[str, Any] = {
     "hub": nodes.hub,
@@ -57,8 +58,11 @@ def main() -> None:
     parser.add_argument("--millions", type=int, nargs="+", default=[25, 250], metavar="N", help="of weights")
     parser.add_argument("--peers", type=int, default=2, metavar="N", help="sites with the large models")
     parser.add_argument("--turns", type=int, default=3, metavar="N", help="of which large takes medians")
+    parser.add_argument("--gbit", type=float, metavar="N", help="a second over the link, both ways together (root)")
     chosen = parser.parse_args()
-    found: dict[str, Any] = {"benchmark": "wire", "cores": os.cpu_count()}
+    if chosen.gbit and not link.is_inside():
+        link.again_inside(chosen.gbit)
+    found: dict[str, Any] = {"benchmark": "wire", "cores": os.cpu_count(), "link_gbit_per_s": chosen.gbit}
     for part in chosen.parts:
         found[part] = PARTS[part](chosen)
         print(f"{part}: {json.dumps(found[part])}", file=sys.stderr, flush=True)

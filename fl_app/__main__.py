@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fl_app.errors import FlAppError
 from fl_app.signals import StopSignal
+from fl_app.transport.memory import share_freed_memory
 
 _UNEXPECTED = 1
 
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     stop = StopSignal()
     stop.install(can_cancel=options.role == "server")
+    share_freed_memory()
     try:
         from fl_app.nodes import run_client, run_server  # after the signals: importing torch takes seconds
 

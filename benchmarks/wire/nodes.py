@@ -30,8 +30,10 @@ def hub(port: str, folder: str, weights: str, peers: str, times: str, told: str)
     from fl_app.transport.hashing import BodyHash
     from fl_app.transport.hub import Hub
     from fl_app.transport.identity import load_credentials
+    from fl_app.transport.memory import share_freed_memory
     from fl_app.transport.wire import Envelope, encode_header
 
+    share_freed_memory()
     torch.zeros(10).add_(1)
     home = Path(folder) / "aggregator"
     own = load_credentials(home, federation="test", role="aggregator", node="aggregator")

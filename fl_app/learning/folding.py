@@ -29,7 +29,7 @@ State = OrderedDict[str, Tensor]
 #: Makes the next global weights of a block: its tensor's name, its place in it, and the mean, float64 ``[block]``.
 Step = Callable[[str, slice, Tensor], Tensor]
 
-#: Bytes of updates that may wait in memory for their turn.
+#: Bytes of updates that may wait in memory for their turn, where that is more than one update.
 WAITING_LIMIT = 64 << 20
 _WAITING = "waiting-"
 #: Weights that are converted at once: below torch's grain, so that no threads are woken for so little.
@@ -117,7 +117,7 @@ class InRosterOrder:
 
         Args:
             fold: what adds up.
-            limit: bytes that may wait in memory.
+            limit: bytes that may wait in memory; one update always may.
             folder: where files for more than that are made; the system's temporary folder if left out.
         """
         self._fold, self._limit, self._folder = fold, limit, folder
@@ -140,7 +140,7 @@ class InRosterOrder:
                 self._next += 1
             return
         size = sum(tensor.nbytes for tensor in update.state.values())
-        if self._bytes + size <= self._limit:
+        if not self._bytes or self._bytes + size <= self._limit:
             self._bytes += size
             self._waiting[place] = update
         else:

@@ -15,6 +15,7 @@ from fl_app.config import Training
 from fl_app.errors import TrainingError
 from fl_app.learning.extra import declared, weights_of
 from fl_app.learning.fit import fit, round_seed
+from fl_app.learning.held_out import HeldOut
 from fl_app.learning.metrics import Evaluation, evaluate
 from fl_app.learning.protocol import Aggregation, LocalRule, ask
 from fl_app.learning.state import copy_of, difference, not_finite
@@ -74,6 +75,7 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
         self._weights: Tensor | None = None
         if training.class_weights == "balanced":
             self._weights = balanced_weights(train_data, classes, federation_counts(train_data))
+        self._held_out: HeldOut | None = None
         self._said_undefined = False
         self.train_loss = 0.0
         self.fit_seconds = 0.0
@@ -139,13 +141,15 @@ class SiteTrainer(ClientTrainer):  # type: ignore[misc]  # FedML is not typed
 
     def test(self, test_data: Any, device: Any, args: Any) -> None:
         """Evaluate the weights that the model has now."""
-        self.evaluation = evaluate(self.model, test_data or (), class_weights=self._weights, device=device)
+        if self._held_out is None or self._held_out.source is not test_data:
+            self._held_out = HeldOut(test_data or ())
+        self.evaluation = evaluate(self.model, self._held_out, class_weights=self._weights, device=device)
         if self.evaluation.undefined and not self._said_undefined:
             self._said_undefined = True
             _log.warning("AUROC and AUPRC are not defined here: %s", self.evaluation.undefined)
 
     def tell_details(self) -> None:
-        """Log what the last evaluation says beside the metrics that are sent: a round need not wait for it."""
+        """Log what the last evaluation says beside the metrics that are sent."""
         details = self.evaluation.details.items() if self.evaluation else ()
         told = [f"{name} {value:.3g}" for name, value in details if value is not None and not name.startswith("au")]
         if told:

@@ -168,7 +168,6 @@ class ClientRounds(ClientMasterManager):  # type: ignore[misc]  # FedML is not t
         self._results.round(
             {"round": self.round_idx, "rounds": self.num_rounds, "samples": local_sample_num, **fitted, **evaluated}
         )
-        self._trainer.tell_details()
 
     def _send_evaluation(self) -> None:
         evaluated = self._trainer.metrics()

@@ -32,7 +32,7 @@ def folded(order: tuple[int, ...], *, limit: int, folder: Path | None = None, sp
     return [tensor.view(-1).view(torch.uint8).numpy().tobytes() for tensor in made.finish().values()]
 
 
-@pytest.mark.parametrize("limit", [0, 150, 1 << 20], ids=["all in files", "some in files", "in memory"])
+@pytest.mark.parametrize("limit", [0, 150, 1 << 20], ids=["all but one in files", "some in files", "in memory"])
 def test_every_order_of_arrival_gives_the_same_bits_and_leaves_no_file(limit: int, tmp_path: Path) -> None:
     found = {
         tuple(folded(order, limit=limit, folder=tmp_path, spread=1e4)) for order in itertools.permutations(range(4))
@@ -74,12 +74,25 @@ def test_the_negative_control_added_in_the_order_of_arrival_the_bits_differ() ->
 
 def test_a_disk_that_is_full_is_an_error_that_says_so(tmp_path: Path) -> None:
     made = InRosterOrder(MeanFold(FORM), limit=0, folder=tmp_path / "none")
+    made.add(2, update(2))
     with pytest.raises(StateError, match="site-1 waits for its turn and cannot be written"):
         made.add(1, update(1))
 
 
+def test_one_update_waits_in_memory_however_large_and_the_next_in_a_file(tmp_path: Path) -> None:
+    order = InRosterOrder(MeanFold(FORM), limit=1, folder=tmp_path)
+    order.add(3, update(3))
+    assert list(tmp_path.iterdir()) == []
+    order.add(2, update(2))
+    assert len(list(tmp_path.iterdir())) == 1
+    order.add(0, update(0))
+    order.add(1, update(1))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_process_has_left_waiting_is_deleted_and_nothing_else(tmp_path: Path) -> None:
     order = InRosterOrder(MeanFold(FORM), limit=0, folder=tmp_path)
+    order.add(2, update(2))
     order.add(1, update(1))
     (tmp_path / "ranks.json").touch()
     assert len(list(tmp_path.iterdir())) == 2

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from fl_app.transport import memory
@@ -56,3 +61,37 @@ def test_no_more_is_held_than_was_in_use_at_once() -> None:
 def test_what_is_small_is_not_kept() -> None:
     assert isinstance(buffer(SMALL - 1), bytearray)
     assert held() == 0
+
+
+ARENAS = """
+import ctypes, sys, threading
+from pathlib import Path
+from fl_app.transport.memory import share_freed_memory
+if sys.argv[1] == "shared":
+    share_freed_memory()
+threads, all_are_there = 12, threading.Barrier(12)
+def work():
+    all_are_there.wait()
+    held = [bytearray(50_000) for _ in range(20)]
+    all_are_there.wait()
+    del held
+started = [threading.Thread(target=work) for _ in range(threads)]
+[one.start() for one in started]
+[one.join() for one in started]
+c = ctypes.CDLL(None)
+c.fopen.restype, c.fopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p] * 2
+c.malloc_info.argtypes, c.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+file = c.fopen(sys.argv[2].encode(), b"w")
+c.malloc_info(0, file)
+c.fclose(file)
+print(Path(sys.argv[2]).read_text().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library is not GNU's")
+def test_threads_share_two_places_of_freed_memory_where_they_would_have_more(tmp_path: Path) -> None:
+    counted = {
+        how: int(subprocess.check_output([sys.executable, "-c", ARENAS, how, str(tmp_path / how)]))
+        for how in ("shared", "apart")
+    }
+    assert counted["shared"] <= 2 < counted["apart"]
