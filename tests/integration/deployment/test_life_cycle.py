@@ -54,6 +54,10 @@ def test_a_federation_is_deployed_compared_destroyed_and_all_of_it_again(desk: D
     assert "of-before" in [stream["logStreamName"] for stream in streams]
     assert _key_of_log(desk) == _output(desk, "hospital-b", "KeyArn") != key
     assert _bucket(desk, "hospital-b") == bucket
+
+    # The images are pinned no longer: nothing can be deployed, and everything can go.
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if not line.startswith("images:")))
+    assert "there is no machine image" in desk.run("diff", code=2)[1]
     desk.run("destroy")
     desk.run("destroy")
     assert all(desk.stacks(profile) == {} for profile in PROFILES)
