@@ -48,7 +48,8 @@ def test_a_federation_is_deployed_compared_destroyed_and_all_of_it_again(desk: D
     assert _key_of_log(desk) == key
     file = desk.folder / "federation.yaml"
     file.write_text(file.read_text().replace("on_destroy: retain", f"on_destroy: retain, bucket: {bucket}"))
-    _, said = desk.run("deploy", "--stacks-only")
+    # Without its old key no node could read the bucket, as the preflight says: here it is about the stacks alone.
+    _, said = desk.run("deploy", "--stacks-only", "--no-preflight")
     assert f"The log group {LOG} was here before" in said
     streams = logs.describe_log_streams(logGroupName=LOG)["logStreams"]
     assert "of-before" in [stream["logStreamName"] for stream in streams]

@@ -110,3 +110,20 @@ def test_what_cannot_be_asked_for_is_bad_input(
 ) -> None:
     assert run(*words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_who_deploys_may_look_how_an_existing_bucket_and_key_are_kept_and_change_nothing_there(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("hospital-a", "--role", "deployer", bucket="hospital-a-research", kms_key=KEY) == 0
+    found = statements(capsys)
+    assert found["LookAtTheOwnBucket"]["Resource"] == [BUCKET]
+    assert {action.partition(":")[2][:3] for action in found["LookAtTheOwnBucket"]["Action"]} == {"Get"}
+    assert found["LookAtTheOwnKey"] | {"Sid": ""} == {
+        "Sid": "",
+        "Effect": "Allow",
+        "Action": ["kms:GetKeyPolicy"],
+        "Resource": [KEY],
+    }
+    assert run("hospital-a", "--role", "deployer") == 0
+    assert not {"LookAtTheOwnBucket", "LookAtTheOwnKey"} & statements(capsys).keys()
