@@ -136,7 +136,7 @@ def test_a_key_that_is_named_must_be_enabled_and_symmetric(
     ("state", "spec", "remedy"),
     [
         ("Disabled", "SYMMETRIC_DEFAULT", "aws kms enable-key --key-id"),
-        ("PendingDeletion", "SYMMETRIC_DEFAULT", "aws kms cancel-key-deletion, then enable-key, --key-id"),
+        ("PendingDeletion", "SYMMETRIC_DEFAULT", "aws kms cancel-key-deletion --key-id"),
         ("Enabled", "RSA_2048", "Name another."),
     ],
 )
