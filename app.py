@@ -1,7 +1,8 @@
 """CDK entry point: ``federation.yaml`` in, one template per stack and the deployment plan out.
 
 The file is ``-c federation=PATH`` of the ``cdk`` command, or ``FEDERATE_FILE``, or ``federation.yaml``. Run by itself,
-``python app.py`` writes to ``cdk.out``.
+``python app.py`` writes to ``cdk.out``. Every node needs a machine image, unless ``FEDERATE_WITHOUT_IMAGES`` is set:
+then the stacks are made to be looked at or deleted, and whoever deploys one names its image.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def federation_file() -> Path:
 def main() -> int:
     """Synthesise, and return the exit code."""
     try:
-        loaded = load(federation_file())
+        loaded = load(federation_file(), without_images="FEDERATE_WITHOUT_IMAGES" in os.environ)
         for notice in loaded.notices:
             print(notice, file=sys.stderr)
         # CDK takes a second to import: only once the file is known to be good.

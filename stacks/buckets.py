@@ -7,30 +7,21 @@ change to be seen in CloudTrail, and nothing that another account could do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_cdk import aws_s3 as s3
 
 from infra.federation.derive import Node
-from node_bootstrap import contract
 from stacks.base import FederateStack
 from stacks.keys import AccountKey
 from stacks.permissions import Statement, policy
+from stacks.resource_policies import bucket_statements, deny, only_over_tls
 
 LOG_RETENTION_DAYS = 365
 #: How long an object that was deleted or written over can be had back.
 OLD_VERSIONS_DAYS = 90
 _ABANDONED_UPLOADS_DAYS = 7
 _LOGGING = "logging.s3.amazonaws.com"
-#: Everything that gives an object's content, replication to another bucket included.
-_READING = (
-    "s3:GetObject",
-    "s3:GetObjectTorrent",
-    "s3:GetObjectVersion",
-    "s3:GetObjectVersionForReplication",
-    "s3:GetObjectVersionTorrent",
-)
 _PRIVATE = s3.CfnBucket.PublicAccessBlockConfigurationProperty(
     block_public_acls=True, block_public_policy=True, ignore_public_acls=True, restrict_public_buckets=True
 )
@@ -90,57 +81,6 @@ def node_bucket(stack: FederateStack, home: Node, key: AccountKey) -> NodeBucket
     return NodeBucket(bucket.ref, bucket.attr_arn, bucket)
 
 
-def bucket_statements(home: Node, bucket_arn: str, key_arn: str) -> tuple[Statement, ...]:
-    """Return what a node's bucket refuses, whatever a role's policy allows.
-
-    - anything that is not encrypted on its way, by TLS 1.2 or newer;
-    - anybody of another account, and anybody without one;
-    - the content of ``data/`` to all but the node's role: an operator puts data and deletes it, and reads results. In
-      a bucket that the account names, ``data/`` is below its ``bucket_prefix``; all else is the whole bucket's;
-    - objects that are encrypted otherwise than by the account's key. Who says nothing gets that key by default; who
-      says ``aws:kms`` and names no key would get the one of S3, which is nobody's in particular.
-
-    Source: "Policies and permissions in Amazon S3"; "Using server-side encryption with AWS KMS keys" of the S3 User
-    Guide; "AWS global condition context keys" of the IAM User Guide: a negated operator holds where its key is absent.
-
-    Args:
-        home: whose bucket it is.
-        bucket_arn: its ARN; may be a CDK token.
-        key_arn: ARN of the account's key; may be a CDK token.
-    """
-    role = f"arn:aws:iam::{home.account}:role/{home.role_name}"
-    encryption, of_key = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
-    objects = [f"{bucket_arn}/*"]
-    put = ["s3:PutObject"]
-    return (
-        *_only_over_tls(bucket_arn),
-        _deny(
-            "OtherAccounts",
-            ["s3:*"],
-            [bucket_arn, *objects],
-            {
-                "StringNotEquals": {"aws:PrincipalAccount": home.account},
-                "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
-            },
-        ),
-        _deny(
-            "DataIsReadByTheNodeAlone",
-            _READING,
-            [f"{bucket_arn}/{home.bucket_prefix}{contract.DATA_PREFIX}*"],
-            {"ArnNotEquals": {"aws:PrincipalArn": role}},
-        ),
-        _deny(
-            "OtherEncryption",
-            put,
-            objects,
-            {"StringNotEquals": {encryption: "aws:kms"}, "Null": {encryption: "false"}},
-        ),
-        _deny("OtherKey", put, objects, {"StringNotEquals": {of_key: key_arn}, "Null": {of_key: "false"}}),
-        _deny("NoKeyNamed", put, objects, {"StringEquals": {encryption: "aws:kms"}, "Null": {of_key: "true"}}),
-        _deny("CallersKey", put, objects, {"Null": {"s3:x-amz-server-side-encryption-customer-algorithm": "false"}}),
-    )
-
-
 def log_bucket_statements(home: Node, log_bucket_arn: str) -> tuple[Statement, ...]:
     """Return who writes the access log: the service that keeps it, for this federation's buckets of this account.
 
@@ -150,7 +90,7 @@ def log_bucket_statements(home: Node, log_bucket_arn: str) -> tuple[Statement, .
     """
     objects = f"{log_bucket_arn}/*"
     return (
-        *_only_over_tls(log_bucket_arn),
+        *only_over_tls(log_bucket_arn),
         {
             "Sid": "AccessLog",
             "Effect": "Allow",
@@ -162,7 +102,7 @@ def log_bucket_statements(home: Node, log_bucket_arn: str) -> tuple[Statement, .
                 "StringEquals": {"aws:SourceAccount": home.account},
             },
         },
-        _deny(
+        deny(
             "NobodyElseWrites",
             ["s3:PutObject"],
             [objects],
@@ -195,25 +135,6 @@ def _log_bucket(stack: FederateStack, home: Node) -> tuple[s3.CfnBucket, s3.CfnB
         policy_document=policy(*log_bucket_statements(home, log.attr_arn)),
     )
     return log, access
-
-
-def _only_over_tls(bucket_arn: str) -> tuple[Statement, Statement]:
-    everything = [bucket_arn, f"{bucket_arn}/*"]
-    return (
-        _deny("TlsOnly", ["s3:*"], everything, {"Bool": {"aws:SecureTransport": "false"}}),
-        _deny("Tls12OrNewer", ["s3:*"], everything, {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
-    )
-
-
-def _deny(sid: str, actions: Sequence[str], resources: list[str], condition: Statement) -> Statement:
-    return {
-        "Sid": sid,
-        "Effect": "Deny",
-        "Principal": {"AWS": "*"},
-        "Action": list(actions),
-        "Resource": resources,
-        "Condition": condition,
-    }
 
 
 def _encryption(algorithm: str, key_arn: str | None) -> s3.CfnBucket.BucketEncryptionProperty:

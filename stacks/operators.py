@@ -59,6 +59,7 @@ _MADE_BUCKETS = (
     "PutBucketLogging PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock "
     "PutBucketTagging PutBucketVersioning PutEncryptionConfiguration PutLifecycleConfiguration"
 )
+_LOOKED_AT = "GetBucketPolicy GetBucketPublicAccessBlock GetBucketVersioning GetEncryptionConfiguration"
 #: An access log is switched off first: what is done to one bucket would fill another.
 _EMPTIED_BUCKETS = "DeleteObject DeleteObjectVersion ListBucket ListBucketVersions PutBucketLogging"
 _MADE_LOGS = (
@@ -171,7 +172,9 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
     if bounded:
         only = {"StringEquals": {"iam:PermissionsBoundary": node.permissions_boundary}}
         statements.append(_allow("RolesWithTheirBoundary", "iam", " ".join(sorted(bounded)), roles, through | only))
-    # An existing bucket is never made, changed or emptied.
+    # An existing bucket is never made, changed or emptied: the preflight looks how it is kept.
+    if node.spec.bucket is not None:
+        statements.append(_allow("LookAtTheOwnBucket", "s3", _LOOKED_AT, [_bucket(federation, node)]))
     if node.spec.bucket is None:
         statements.append(_allow("BucketsByTheStacks", "s3", _MADE_BUCKETS, [_bucket(federation, node)], through))
     if node.spec.bucket is None and node.spec.on_destroy == "delete":
@@ -188,7 +191,8 @@ def _made_key(federation: Federation, node: Node, through: Statement) -> list[St
     here, named = f"{node.region}:{node.account}", node.spec.kms_key
     by_ec2 = {"StringEquals": {"kms:ViaService": f"ec2.{node.region}.amazonaws.com"}}
     if named is not None:
-        return [_allow("EncryptVolumes", "kms", _VOLUMES, [named], by_ec2)]
+        looked = allow("LookAtTheOwnKey", ["kms:GetKeyPolicy"], [named])
+        return [_allow("EncryptVolumes", "kms", _VOLUMES, [named], by_ec2), looked]
     keys, own = [f"arn:aws:kms:{here}:key/*"], _tagged(federation, node)
     return [
         allow("KeysByTheStacks", ["kms:CreateKey"], ["*"], through),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.cli.context import Aws, Context, context
-from infra.cli.nodes import Who, remotes_of
+from infra.cli.nodes import Who, named
 from infra.errors import FederateError
 
 if TYPE_CHECKING:
@@ -43,7 +42,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One node and what watches it. ``dashboard`` is the console's address of it; None on loopback, which has none."""
+    """One node and what watches it. ``dashboard`` is the console's address of it; None on loopback, which has none.
+
+    ``troubles`` says why its alarms are missing here; empty where the account has answered.
+    """
 
     node: str
     account: str
@@ -52,6 +54,7 @@ class Watched:
     dashboard_name: str
     dashboard: str | None
     alarms: tuple[Found, ...]
+    troubles: tuple[str, ...] = ()
 
 
 def register(app: typer.Typer) -> None:
@@ -64,30 +67,45 @@ def alarms(
     who: Who = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 6 if an alarm is on, or not there.")] = False,
 ) -> None:
-    """Show the alarms of every account with their states, and where its dashboard is."""
+    """Show the alarms of every account with their states, and where its dashboard is.
+
+    An account that does not answer is a row that says so; the others are shown, and the exit code is that of the
+    reason: 3 for credentials, 4 if AWS does not answer or refuses. With --fail, 6 goes before it.
+    """
+    from infra.nodes.answers import ask_all
     from stacks.alarms import alarms as planned
 
     here = context(ctx)
+    chosen = named(here, who)
     wanted = planned(here.federation)
     if not wanted:
         here.answer([], "Monitoring is off: this federation has no alarms (monitoring in its file).")
         return
-    chosen = remotes_of(here, who)
-    with ThreadPoolExecutor(min(16, len(chosen))) as pool:
-        found = list(pool.map(lambda remote: _look(here, remote, wanted), chosen))
-    here.answer([asdict(watched) for watched in found], _as_text(found))
-    bad = [f"{one.name} ({one.state})" for watched in found for one in watched.alarms if one.state in (ON, NOT_THERE)]
+    here.reach_aws()
+    heard, silent = ask_all(chosen, lambda remote: _look(here, remote, wanted))
+    by_id = {watched.node: watched for watched in heard}
+    by_id |= {each.remote.node.id: _watched(here, each.remote, (), str(each.error)) for each in silent}
+    rows = [by_id[remote.node.id] for remote in chosen]
+    here.answer([asdict(row) for row in rows], "\n".join([_as_text(rows), *dict.fromkeys(map(str, silent))]))
+    bad = [f"{one.name} ({one.state})" for row in rows for one in row.alarms if one.state in (ON, NOT_THERE)]
     if fail and bad:
         raise AlarmIsOn(f"Not as it should be: {', '.join(bad)}.")
+    if silent:
+        raise typer.Exit(silent[0].error.exit_code)
 
 
 def _look(here: Context, remote: Remote, wanted: Sequence[Alarm]) -> Watched:
-    from infra.accounts import explained
-
     node = remote.node
-    with explained(remote.where):
-        asked = remote.client("cloudwatch").describe_alarms(AlarmNames=[alarm.name(node) for alarm in wanted])
+    remote.refuse_without_credentials()
+    asked = remote.client("cloudwatch").describe_alarms(AlarmNames=[alarm.name(node) for alarm in wanted])
     by_name = {alarm["AlarmName"]: alarm for alarm in asked["MetricAlarms"]}
+    return _watched(
+        here, remote, [found(alarm, alarm.name(node), by_name.get(alarm.name(node), {})) for alarm in wanted]
+    )
+
+
+def _watched(here: Context, remote: Remote, alarms: Sequence[Found], *troubles: str) -> Watched:
+    node = remote.node
     return Watched(
         node.id,
         node.account,
@@ -95,7 +113,8 @@ def _look(here: Context, remote: Remote, wanted: Sequence[Alarm]) -> Watched:
         node.alarm_topic,
         node.watch_name,
         None if here.aws is Aws.LOOPBACK else console(node.region, node.watch_name),
-        tuple(found(alarm, alarm.name(node), by_name.get(alarm.name(node), {})) for alarm in wanted),
+        tuple(alarms),
+        troubles,
     )
 
 
@@ -127,6 +146,8 @@ def _as_text(watched: Sequence[Watched]) -> str:
     for column in ("node", "account", "alarm", "state", "since", "what it means"):
         table.add_column(column)
     for one in watched:
+        if one.troubles:
+            table.add_row(one.node, one.account, "–", Text("does not answer", style="bold red"), "", "")
         for index, alarm in enumerate(one.alarms):
             style = "bold red" if alarm.state == ON else "yellow" if alarm.state == NOT_THERE else ""
             table.add_row(

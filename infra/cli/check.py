@@ -17,7 +17,7 @@ def check(ctx: typer.Context) -> None:
     """Check the federation's file as a whole; asks no account."""
     from infra.federation.derive import nodes
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     found = nodes(here.federation)
     document = [
         {"id": node.id, "account": node.account, "region": node.region, "address": str(node.address)} for node in found

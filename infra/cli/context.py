@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -34,16 +34,25 @@ class Aws(StrEnum):
 
 @dataclass(frozen=True)
 class Context:
-    """The global options."""
+    """The global options, and what the command is for.
+
+    Args:
+        file: the federation's.
+        aws: which AWS.
+        json: whether a script reads the answer.
+        makes_nodes: whether the command makes nodes, or the templates for it. Then each needs a machine image; what
+            looks at nodes, or deletes them, must not fail because none is pinned (any more).
+    """
 
     file: Path
     aws: Aws
     json: bool
+    makes_nodes: bool = False
 
     @cached_property
     def federation(self) -> Federation:
         """The federation of the file; its warnings and notices are shown once."""
-        loaded = load(self.file)
+        loaded = load(self.file, without_images=not self.makes_nodes)
         for notice in loaded.notices:
             print(notice, file=sys.stderr)
         return loaded.federation
@@ -92,9 +101,9 @@ class Context:
         print(json_.dumps(document, indent=1, default=str) if self.json else text)
 
 
-def context(ctx: typer.Context) -> Context:
-    """Return the global options of a command."""
+def context(ctx: typer.Context, *, makes_nodes: bool = False) -> Context:
+    """Return the global options of a command; for ``makes_nodes`` see :class:`Context`."""
     found = ctx.find_object(Context)
     if found is None:
         raise RuntimeError("the command was not started by the federate command")
-    return found
+    return replace(found, makes_nodes=makes_nodes)

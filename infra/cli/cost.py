@@ -55,7 +55,7 @@ def cost(
     from infra.cost import Prices, Run, estimate
     from infra.deployment.assembly import synthesize
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     table = Prices.read(prices)
     seconds, size, origin = _last_run(here)
     run = Run(

@@ -57,7 +57,7 @@ def demo(
     depths.refuse_unless_possible(deep)
     os.environ["FEDERATE_HOME"] = str(given.home / _HOME)
     os.environ["FEDERATE_DEPTH"] = deep.value
-    here = Context(given.file, Aws.LOOPBACK, given.json)
+    here = Context(given.file, Aws.LOOPBACK, given.json, makes_nodes=True)
     clock = _Steps(here)
     local.down()  # of a demo that was killed
     try:

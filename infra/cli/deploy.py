@@ -50,7 +50,7 @@ def plan(ctx: typer.Context) -> None:
     """Synthesise: one template per stack, and the plan that deploys them. Asks no account."""
     from infra.deployment.assembly import synthesize
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     assembly = synthesize(here.file, here.federation, home=here.home)
     document = {"folder": str(assembly.folder), "stacks": [stack.name for stack in assembly.plan.stacks]}
     lines = [f"  {stack.phase:6} {stack.account}  {stack.name}" for stack in assembly.plan.stacks]
@@ -73,7 +73,7 @@ def deploy(
     from infra.cli.preflight import refuse_if_not_cleared
     from infra.cli.supplying import bring_up, data_of
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     at = place(here)
     chosen = remotes_of(here, only)
     if not stacks_only:
@@ -108,7 +108,7 @@ def replace(
     from infra.cli.nodes import in_words, remotes_of
     from infra.cli.supplying import await_ready
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     chosen = remotes_of(here, nodes)
     confirm(
         here, f"Terminate the node of {', '.join(nodes)} and make it anew?", what="a real node is replaced", yes=yes
@@ -142,7 +142,7 @@ def diff(
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if there are differences.")] = False,
 ) -> None:
     """Show what a deployment would change."""
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     differences = place(here).diff(only or ())
     changed = [difference for difference in differences if difference.text]
     texts = [f"{difference.stack.name}\n{difference.text}\n" for difference in changed]

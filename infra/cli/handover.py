@@ -57,7 +57,7 @@ def export(
     from infra.deployment.assembly import synthesize
     from infra.handover import kit as kits
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     node = _site(here, site)
     (hub,) = remotes_of(here, [AGGREGATOR_ID])
     assembly = synthesize(here.file, here.federation, home=here.home)
@@ -103,7 +103,7 @@ def join(
     from infra.handover import document as documents
     from infra.handover import join as joining
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     assembly = synthesize(here.file, here.federation, home=here.home)
     handed = documents.read(file, here.federation, _patterns(assembly))
     if handed.node.is_operated_here:

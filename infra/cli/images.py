@@ -116,6 +116,7 @@ def lock(
             "--kind is gpu or cpu, and goes with --ami ami-…, as --region does.", remedy="federate image lock -h"
         )
     federation = _as_written(here)
+    _refuse_unless_region(federation, region)
     path = lock_file(here.file)
     locked = read_lock(path)
     here.reach_aws(federation)
@@ -145,7 +146,7 @@ def lock(
 
 def deploy(ctx: typer.Context) -> None:
     """Deploy the image pipeline into the aggregator's account, and bring it what images are made from."""
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     at = place(here)
     stack = at.deploy_pipeline()
     digests = _pipelines(here).supply()
@@ -162,7 +163,7 @@ def build(
     """Start the pipeline for every kind of image that the nodes need."""
     from infra.federation.images import slots
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     if here.aws is Aws.LOOPBACK:
         raise RecordOnly(
             "AWS on loopback records the image pipeline; it has no Image Builder to run it.",
@@ -227,6 +228,23 @@ def _newest(federation: Federation, images: Images) -> Mapping[Slot, LockedImage
             remedy="federate image build makes them; federate image lock --ami AMI pins one of your own.",
         )
     return {slot: image for slot, image in found.items() if image is not None}
+
+
+def _refuse_unless_region(federation: Federation, region: str | None) -> None:
+    """Refuse a Region in which no node stands: an image is of one Region, and nobody would get it.
+
+    Raises:
+        BadOption: naming the nodes' Regions.
+    """
+    from infra.federation.derive import nodes
+    from infra.federation.words import listed
+
+    known = sorted({node.region for node in nodes(federation)})
+    if region is not None and region not in known:
+        raise BadOption(
+            f"--region is {region!r}, where no node of the federation stands.",
+            remedy=f"Its nodes stand in {listed(known)}.",
+        )
 
 
 def _refuse_if_for_nobody(federation: Federation, slot: Slot, image: LockedImage) -> None:

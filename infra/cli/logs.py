@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.context import Context, context
-from infra.cli.nodes import Who, remotes_of
+from infra.cli.nodes import Who, named
 from infra.errors import FederateError
 
 if TYPE_CHECKING:
+    from infra.nodes.answers import Silent
     from infra.nodes.remote import LogLine, Remote
 
 #: How far back each look goes: accounts show lines late, and not always in the order of their times.
@@ -46,15 +47,29 @@ def logs(
         typer.Option(metavar="TIME", help="From so long ago, 10m or 2h; or a moment: 2026-11-26T09:00 (UTC)."),
     ] = None,
 ) -> None:
-    """Show the nodes' logs in one time line, as their accounts keep them; with --json, an object per line."""
+    """Show the nodes' logs in one time line, as their accounts keep them; with --json, an object per line.
+
+    An account that does not answer is named; the others' lines are shown, and the exit code is that of the reason: 3
+    for credentials, 4 if AWS does not answer or refuses. With --follow it is asked again, as long as any answers.
+    """
     here = context(ctx)
     from_ms = moment_ms(since, time.time()) if since else 0
-    chosen = remotes_of(here, who)
-    for remote in chosen:
-        remote.refuse_unless_deployed()
-    width = max(len(remote.node.id) for remote in chosen)
-    for line in in_one_time_line(TimeLine(chosen, from_ms), follow=follow_):
-        print(_shown(here, *line, width), flush=True)
+    chosen = named(here, who)
+    here.reach_aws()
+    width = max((len(remote.node.id) for remote in chosen), default=0)
+    line = TimeLine(chosen, from_ms, tell=lambda node, silent: _tell(here, node, silent))
+    for found in in_one_time_line(line, follow=follow_):
+        print(_shown(here, *found, width), flush=True)
+    if line.silent:
+        raise typer.Exit(next(iter(line.silent.values())).error.exit_code)
+
+
+def _tell(here: Context, node: str, silent: Silent | None) -> None:
+    """Say that a node's account does not answer, or answers again."""
+    if here.json:
+        print(json.dumps(silent.as_dict() if silent else {"node": node, "error": None}), flush=True)
+    else:
+        print(silent or f"{node}: its account answers again.", file=sys.stderr, flush=True)
 
 
 def moment_ms(text: str, now: float) -> int:
@@ -87,20 +102,42 @@ class TimeLine:
     Args:
         chosen: which nodes.
         from_ms: nothing older, milliseconds since 1970.
+        tell: called with a node's id when its account stops answering, and why; and with None when it answers again.
+
+    Attributes:
+        silent: the nodes whose accounts did not answer at the last look, by id.
     """
 
     chosen: Sequence[Remote]
     from_ms: int = 0
-    _seen: dict[str, dict[str, int]] = field(default_factory=dict)
-    _last: dict[str, int] = field(default_factory=dict)
+    tell: Callable[[str, Silent | None], object] = lambda *_: None
+    silent: dict[str, Silent] = field(default_factory=dict, init=False)
+    _reached: set[str] = field(default_factory=set, init=False)
+    _seen: dict[str, dict[str, int]] = field(default_factory=dict, init=False)
+    _last: dict[str, int] = field(default_factory=dict, init=False)
 
     def look(self) -> list[tuple[str, LogLine]]:
         """Return what is new, by node and line; each node's own lines in their order."""
-        with ThreadPoolExecutor(max(1, min(8, len(self.chosen)))) as pool:
-            return [(node, line) for lines in pool.map(self._of, self.chosen) for node, line in lines]
+        from infra.nodes.answers import ask_all
+
+        heard, silent = ask_all(self.chosen, self._of)
+        before, self.silent = self.silent, {each.remote.node.id: each for each in silent}
+        for node in (remote.node.id for remote in self.chosen):
+            if (node in before) != (node in self.silent):
+                self.tell(node, self.silent.get(node))
+        return [(node, line) for lines in heard for node, line in lines]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no account at all answered at the last look."""
+        return bool(self.silent) and len(self.silent) == len(self.chosen)
 
     def _of(self, remote: Remote) -> list[tuple[str, LogLine]]:
         node = remote.node.id
+        if node not in self._reached:
+            remote.refuse_without_credentials()
+            remote.refuse_unless_deployed()
+            self._reached.add(node)
         seen, last = self._seen.setdefault(node, {}), self._last.get(node, 0)
         back_to = max(self.from_ms, last - _OVERLAP_MS)
         new = [line for line in remote.log_lines(back_to) if line.id not in seen]
@@ -116,11 +153,12 @@ def in_one_time_line(
 ) -> Iterator[tuple[str, LogLine]]:
     """Yield lines of all nodes by their time; what a node has sent at once bears one time, and stays in its order.
 
-    While it follows, lines are held back until the next look: another node's may be older and come later.
+    While it follows, lines are held back until the next look: another node's may be older and come later. It ends
+    where no account answers any more.
     """
     held = sorted(line.look(), key=_at)
     try:
-        while follow:
+        while follow and not line.is_silent:
             pause(_POLL_SECONDS)
             new = line.look()
             # What was held is shown, together with what is new and no younger than all of it.

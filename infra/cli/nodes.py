@@ -14,6 +14,7 @@ from infra.errors import FederateError
 from infra.federation.derive import AGGREGATOR_ID
 
 if TYPE_CHECKING:
+    from infra.accounts import Accounts
     from infra.nodes.remote import Remote, Report
 
 Who = Annotated[
@@ -40,21 +41,41 @@ def register(app: typer.Typer) -> None:
 
 
 def remotes_of(here: Context, who: Sequence[str] | None) -> tuple[Remote, ...]:
-    """Return the nodes that are meant by ``clients``, ``server`` and ids."""
-    from infra.accounts import AwsAccounts, check_credentials
-    from infra.federation.derive import nodes
-    from infra.nodes.remote import remotes
+    """Return the nodes that are meant by ``clients``, ``server`` and ids, once all their accounts are reached.
 
-    here.reach_aws()
+    Raises:
+        UnknownNode: a name is none of the federation's nodes.
+        OperatedElsewhere: a node was named that its own admin operates.
+        WrongCredentials: with every profile that does not lead to its account.
+    """
+    from infra.accounts import AwsAccounts, check_credentials
+
     accounts = AwsAccounts()
-    groups = {"clients": [node.id for node in nodes(here.federation)[1:]], "server": [AGGREGATOR_ID]}
-    ids = [id_ for name in who or () for id_ in groups.get(name, [name])]
-    found = remotes(here.federation, accounts, ids)
-    refuse_elsewhere(here, found, who or ())
-    chosen = tuple(remote for remote in found if remote.node.is_operated_here)
+    chosen = named(here, who, accounts)
+    here.reach_aws()
     if chosen:
         check_credentials(accounts, [remote.node for remote in chosen])
     return chosen
+
+
+def named(here: Context, who: Sequence[str] | None, accounts: Accounts | None = None) -> tuple[Remote, ...]:
+    """Return the nodes that are meant by ``clients``, ``server`` and ids, as far as they are operated here.
+
+    Asks no account: whoever looks at several sees for himself which one answers.
+
+    Raises:
+        UnknownNode: a name is none of the federation's nodes.
+        OperatedElsewhere: a node was named that its own admin operates.
+    """
+    from infra.accounts import AwsAccounts
+    from infra.federation.derive import nodes
+    from infra.nodes.remote import remotes
+
+    groups = {"clients": [node.id for node in nodes(here.federation)[1:]], "server": [AGGREGATOR_ID]}
+    ids = [id_ for name in who or () for id_ in groups.get(name, [name])]
+    found = remotes(here.federation, accounts or AwsAccounts(), ids)
+    refuse_elsewhere(here, found, who or ())
+    return tuple(remote for remote in found if remote.node.is_operated_here)
 
 
 def refuse_elsewhere(here: Context, found: Sequence[Remote], named: Sequence[str]) -> None:

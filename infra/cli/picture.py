@@ -30,7 +30,7 @@ def picture(
     from infra.deployment.assembly import synthesize
     from infra.deployment.picture import as_svg, read
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     assembly = synthesize(here.file, here.federation, home=here.home)
     text = as_svg(here.federation.name, read(assembly.folder, assembly.plan))
     try:

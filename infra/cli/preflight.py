@@ -45,7 +45,7 @@ def preflight(
     from infra.preflight import exit_code
     from infra.preflight.table import as_rows, as_table
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     if catalogue:
         here.answer(as_rows(), as_table())
         return

@@ -59,7 +59,7 @@ def reachability(
         depths.refuse_unless_possible(depths.Depth.NETWORK)
         os.environ["FEDERATE_HOME"] = str(given.home / _HOME)
         os.environ["FEDERATE_DEPTH"] = depths.Depth.NETWORK.value
-        here = Context(given.file, Aws.LOOPBACK, given.json)
+        here = Context(given.file, Aws.LOOPBACK, given.json, makes_nodes=True)
         local.down()  # of a report that was killed
         try:
             here.say(f"Deploying {len(here.federation.participants) + 1} accounts into AWS on loopback")

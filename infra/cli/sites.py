@@ -68,7 +68,7 @@ def add_site(
     """Add a site's block to the file, once it is proven that no other site's templates change by a byte."""
     from infra.handover import block as blocks
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     _ = here.federation  # a file that describes none is refused with its problems
     text = _text(here)
     kept = {key: value for key, value in blocks.block_of(text, like).items() if key in _LIKE} if like else {}
@@ -101,7 +101,7 @@ def remove_site(
     """Take a site out: its certificate, its link and its stacks, then its block; no other site is touched."""
     from infra.handover import block as blocks
 
-    here = context(ctx)
+    here = context(ctx, makes_nodes=True)
     _ = here.federation  # a file that describes none is refused with its problems
     text = _text(here)
     after = blocks.without_block(text, site)
@@ -158,7 +158,7 @@ def _settle_the_hub(here: Context, *, keep: bool) -> list[str]:
     from infra.nodes.remote import NotDeployed
     from infra.nodes.supply import NotApproved
 
-    fresh = Context(here.file, here.aws, here.json)
+    fresh = Context(here.file, here.aws, here.json, here.makes_nodes)
     done = []
     (hub,) = hubs = remotes_of(fresh, [AGGREGATOR_ID])
     try:

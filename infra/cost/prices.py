@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from infra.cost.table import faults
 from infra.errors import FederateError
 
 _FORM = '{"date": "2026-11-26", "regions": {"eu-central-1": {"volume/gp3": {"price": "0.0952", "unit": "GB-month"}}}}'
@@ -61,7 +62,7 @@ class Prices:
         """Read the table of the package, and over it one of the user's own.
 
         Raises:
-            BadPrices: the user's cannot be read.
+            BadPrices: the user's cannot be read, or is no table; with every fault of it.
         """
         table = _parse(files(__package__).joinpath("prices.json").read_text("utf-8"), "prices.json")
         if own is None:
@@ -81,19 +82,18 @@ class Prices:
 
 def _parse(text: str, name: str) -> Prices:
     try:
-        found: dict[str, Any] = json.loads(text)
-        regions = {
-            region: {thing: _price(entry) for thing, entry in things.items()}
-            for region, things in found.get("regions", {}).items()
-        }
-        everywhere = {thing: _price(entry) for thing, entry in found.get("everywhere", {}).items()}
-        return Prices(str(found["date"]), regions, everywhere, tuple(found.get("left_out", ())))
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation) as error:
-        raise BadPrices(f"{name} is no price table: {error!r}", remedy=f"Its form: {_FORM}") from None
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadPrices(f"{name} is no JSON: {error}", remedy=f"Its form: {_FORM}") from None
+    problems = list(faults(found, name))
+    if problems:
+        raise BadPrices("\n".join(str(problem) for problem in problems), remedy=f"Its form: {_FORM}")
+    regions = {region: _prices(things) for region, things in found.get("regions", {}).items()}
+    return Prices(found["date"], regions, _prices(found.get("everywhere", {})), tuple(found.get("left_out", ())))
 
 
-def _price(entry: Mapping[str, Any]) -> Price:
-    usd = Decimal(str(entry["price"]))
-    if not usd.is_finite() or usd < 0:
-        raise ValueError(f"{entry['price']} is no price")
-    return Price(usd, str(entry["unit"]), str(entry.get("page", "")))
+def _prices(things: Mapping[str, Any]) -> dict[str, Price]:
+    return {
+        thing: Price(Decimal(str(entry["price"])), entry["unit"], entry.get("page", ""))
+        for thing, entry in things.items()
+    }

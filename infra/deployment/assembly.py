@@ -79,7 +79,9 @@ def synthesize(file: Path, federation: Federation, *, home: Path) -> Assembly:
 
 
 def _run_app(file: Path, folder: Path) -> None:
+    # A node's image is a parameter. Whoever makes nodes has refused a federation without; who deletes them needs none.
     environment = {**os.environ, "FEDERATE_FILE": str(file.absolute()), "CDK_OUTDIR": str(folder)}
+    environment["FEDERATE_WITHOUT_IMAGES"] = "1"
     environment.pop("CDK_CONTEXT_JSON", None)
     done = subprocess.run(
         [sys.executable, "app.py"], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
@@ -112,7 +114,8 @@ def _inputs(file: Path) -> str:
     switches = {name: value for name, value in sorted(os.environ.items()) if name.startswith("CDK_")}
     total.update(f"{sys.version}\n{json.dumps(switches)}\n{file.absolute()}\n".encode())
     lock = lock_file(file)
-    for path in (file, *((lock,) if lock.exists() else ()), *_files()):
+    is_readable = lock.is_file() and os.access(lock, os.R_OK)  # one that is not is told where the file is loaded
+    for path in (file, *((lock,) if is_readable else ()), *_files()):
         total.update(f"{path}\n{_digest(path)}\n".encode())
     return total.hexdigest()
 

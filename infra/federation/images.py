@@ -22,7 +22,7 @@ LOCK_FILE = "images.lock.json"
 ROOT_GIB = 60
 _VERSION = 1
 _IMAGE = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
-_REMEDY = "federate image lock writes it; a copy of an earlier one is in your version control."
+_REMEDY = "Take an earlier one from your version control; or delete it, and federate image lock writes a new one."
 
 Kind = Literal["gpu", "cpu"]
 AnyAccount = TypeVar("AnyAccount", bound=Account)

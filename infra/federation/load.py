@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.errors import InvalidFederation, Problem, Severity
@@ -40,7 +40,8 @@ def load(path: Path, *, locked: bool = True, without_images: bool = False) -> Lo
     Args:
         path: its file; the lock file of its images lies beside it.
         locked: give nodes without an image the locked one.
-        without_images: do not mind that nodes have none: they are about to be pinned.
+        without_images: do not mind that nodes have none, or that the lock file cannot be read: images are about to be
+            pinned, or nothing is made from them. What is wrong with the lock is then a warning.
 
     Raises:
         InvalidFederation: with every problem of the file; warnings and notices wait until there is none.
@@ -56,7 +57,7 @@ def load_text(text: str, path: Path, *, locked: bool = True, without_images: boo
     Raises:
         InvalidFederation: with every problem of the text.
     """
-    lock = read_lock(lock_file(path)) if locked else Lock()
+    lock, lock_problems = _read_lock(path, is_needed=not without_images) if locked else (Lock(), ())
     document = source.read(text)
     federation, findings = _examine(document, text, lock)
     if without_images:
@@ -66,7 +67,16 @@ def load_text(text: str, path: Path, *, locked: bool = True, without_images: boo
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if federation is None or errors:
         raise InvalidFederation(errors)
-    return Loaded(federation, tuple(problems))
+    return Loaded(federation, (*lock_problems, *problems))
+
+
+def _read_lock(path: Path, *, is_needed: bool) -> tuple[Lock, tuple[Problem, ...]]:
+    try:
+        return read_lock(lock_file(path)), ()
+    except InvalidFederation as error:
+        if is_needed:
+            raise
+        return Lock(), tuple(replace(problem, severity=Severity.WARNING) for problem in error.problems)
 
 
 def text_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from infra.accounts import Accounts, explained
+from infra.accounts import Accounts, check_credentials, explained
 from infra.errors import FederateError
 from infra.federation.derive import AGGREGATOR_ID, Node, nodes, stack_name
 from infra.federation.model import Federation
@@ -132,6 +132,15 @@ class Remote:
     def credentials(self) -> Any:
         """Return the credentials of the node's account, for what boto3 has no call for."""
         return self._accounts.credentials(profile=self.node.profile)
+
+    def refuse_without_credentials(self) -> None:
+        """Make sure that the node's profile has credentials for the node's account.
+
+        Raises:
+            WrongCredentials: it has none, or another account's.
+            AwsRefused: AWS does not answer, or throttles.
+        """
+        check_credentials(self._accounts, [self.node])
 
     def stack_output(self, part: Literal["Storage", "Network", "Node"], output: str) -> str:
         """Return what one of the node's stacks says of itself.

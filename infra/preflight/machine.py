@@ -179,10 +179,13 @@ def named_key(visit: Visit) -> Iterator[Problem]:
         fits = told.get("KeySpec", "SYMMETRIC_DEFAULT") == "SYMMETRIC_DEFAULT"
         if told["KeyState"] != "Enabled" or not fits:
             what = told["KeyState"] if fits else f"for {told['KeySpec']}"
+            # One whose deletion is taken back is disabled at first.
+            back = ["cancel-key-deletion"] * (told["KeyState"] == "PendingDeletion") + ["enable-key"]
+            commands = ", then ".join(f"aws kms {each} --key-id {node.spec.kms_key} {visit.cli}" for each in back)
             yield visit.problem(
                 f"the key {node.spec.kms_key} (kms_key of {node.id}) is {what}.",
                 "An enabled, symmetric key for encryption.",
-                f"aws kms enable-key --key-id {node.spec.kms_key} {visit.cli}, or name another.",
+                f"{commands}; or name another." if fits else "Name another.",
             )
 
 

@@ -14,13 +14,20 @@ from infra.accounts import Accounts
 from infra.errors import FederateError, Problem, Severity
 from infra.federation.derive import Node
 from infra.federation.model import Federation
-from infra.preflight import capacity, here, identity, machine, network, standing
+from infra.preflight import capacity, here, identity, machine, network, own, standing
 from infra.preflight.check import Check, Visit, not_made
 from infra.preflight.here import Desk, LocalCheck
 from stacks.plan import StackPlan
 
 #: In the order of the table; credentials come first and alone.
-CHECKS: tuple[Check, ...] = (*identity.CHECKS, *capacity.CHECKS, *machine.CHECKS, *network.CHECKS, *standing.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *identity.CHECKS,
+    *capacity.CHECKS,
+    *machine.CHECKS,
+    *network.CHECKS,
+    *standing.CHECKS,
+    *own.CHECKS,
+)
 _AT_ONCE = 16
 #: Told when a place has all its answers.
 Show = Callable[[str, Sequence["Answer"]], None]

@@ -11,7 +11,9 @@ from small_visit import federation
 from werkzeug.test import Client
 
 from infra.federation.derive import nodes
-from infra.preflight import Answer, Desk, run, visits
+from infra.preflight import Answer, Desk, own, run, visits
+from stacks.permissions import policy
+from stacks.resource_policies import own_bucket_statements, own_key_statements
 
 GPUS = "L-DB2E81BA"
 
@@ -82,3 +84,32 @@ def test_another_accounts_profile_is_found_and_nothing_else_is_asked_with_it(ask
     found = ask(site={"account": "999999999999"})
     assert found["hospital-a", "credentials"].state == "error"
     assert found["hospital-a", "vcpu-quota"].state == "not asked"
+
+
+def test_an_existing_bucket_and_key_are_in_order_once_they_are_kept_as_is_printed_for_them(
+    new_account: Any, clients: Any
+) -> None:
+    account = new_account()
+    kms, s3 = account.client("kms"), account.client("s3")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    name = f"data-of-{account.id}"
+    s3.create_bucket(Bucket=name)
+    site = {"account": account.id, "bucket": name, "bucket_prefix": "research/", "kms_key": key}
+    fed = federation(site=site)
+    node = nodes(fed)[1]
+
+    def states() -> list[str]:
+        places = visits(fed, [node], EmulatedAccounts(clients, {"hospital-a": account.id}))
+        return [one.state for one in run(places, Desk(fed, None), checks=own.CHECKS, local_checks=())][1:]
+
+    assert states() == ["warning", "warning", "warning", "warning", "error"]
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy(*own_bucket_statements(node))))
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    document = json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+    document["Statement"] += own_key_statements(node)
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(document))
+    assert states() == ["ok"] * len(own.CHECKS)

@@ -14,6 +14,8 @@ import yaml
 from botocore.exceptions import ClientError
 
 from infra.cli import alarms, main
+from infra.cli.context import Context
+from infra.errors import FederateError
 from infra.federation.derive import Node, nodes
 from infra.federation.load import load
 
@@ -23,11 +25,18 @@ SINCE = datetime(2026, 11, 26, 3, 0, 1, tzinfo=UTC)
 
 @dataclass
 class FakeRemote:
-    """A node whose account has its alarms in these states, by the end of their names; others are ``OK``."""
+    """A node whose account has its alarms in these states, by the end of their names; others are ``OK``.
+
+    ``refused``: CloudWatch answers nothing; ``expired``: the profile has no credentials.
+    """
 
     node: Node
     states: Mapping[str, str]
     where: str = "account 1"
+
+    def refuse_without_credentials(self) -> None:
+        if "expired" in self.states:
+            raise Expired("profile hospital-a: its token is expired.", remedy="aws sso login")
 
     def client(self, service: str) -> FakeRemote:
         assert service == "cloudwatch"
@@ -47,6 +56,10 @@ class FakeRemote:
         }
 
 
+class Expired(FederateError):
+    exit_code = 3
+
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -57,7 +70,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def command(*arguments: str, file: Path = EXAMPLE, **states: str) -> tuple[int, str, str]:
         shown = {name.replace("_", "-"): state for name, state in states.items()}
         remotes = [FakeRemote(node, shown if node.id == "hospital-a" else {}) for node in nodes(load(file).federation)]
-        monkeypatch.setattr(alarms, "remotes_of", lambda *_: remotes)
+        monkeypatch.setattr(alarms, "named", lambda *_: remotes)
+        monkeypatch.setattr(Context, "reach_aws", lambda *_: None)
         code = main.main(["-f", str(file), *arguments])
         out, errors = capsys.readouterr()
         return code, out, errors
@@ -107,11 +121,41 @@ def test_a_script_learns_by_the_exit_code_that_an_alarm_is_on_or_gone(
     assert run("alarms", **states)[0] == 0
 
 
-def test_an_account_that_refuses_is_named(run: Run) -> None:
-    code, _, errors = run("alarms", refused="yes")
-    assert code == 4
-    assert "account 1" in errors
-    assert "AccessDenied" in errors
+@pytest.mark.parametrize(("how", "expected", "why"), [("refused", 4, "AccessDenied"), ("expired", 3, "is expired")])
+def test_an_account_that_does_not_answer_is_named_and_the_others_are_shown(
+    run: Run, how: str, expected: int, why: str
+) -> None:
+    code, out, _ = run("alarms", **{how: "yes"})
+    assert code == expected
+    assert out.count("does not answer") == 1
+    assert "hospital-a is missing here:" in out
+    assert why in out
+    assert out.count("│ OK ") == 16  # of the aggregator and hospital-b
+    assert run("alarms")[1].count("│ OK ") == 24
+
+
+def test_a_script_is_told_which_node_is_missing_and_why(run: Run) -> None:
+    code, out, _ = run("--json", "alarms", expired="yes")
+    told = {one["node"]: one for one in json.loads(out)}
+    assert code == 3
+    assert {id_: len(one["alarms"]) for id_, one in told.items()} == {
+        "aggregator": 8,
+        "hospital-a": 0,
+        "hospital-b": 8,
+    }
+    assert [id_ for id_, one in told.items() if one["troubles"]] == ["hospital-a"]
+    assert "aws sso login" in told["hospital-a"]["troubles"][0]
+
+
+def test_an_unknown_node_is_bad_input_with_and_without_monitoring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = tmp_path / "federation.yaml"
+    off.write_text(yaml.safe_dump(yaml.safe_load(EXAMPLE.read_text("utf-8")) | {"monitoring": False}))
+    for file in (off, EXAMPLE):
+        assert main.main(["-f", str(file), "alarms", "hospital-x"]) == 2
+        assert "There are aggregator, hospital-a, hospital-b" in capsys.readouterr().err
+    assert main.main(["-f", str(off), "alarms", "hospital-b"]) == 0
 
 
 def test_without_monitoring_no_account_is_asked(run: Run, tmp_path: Path) -> None:

@@ -111,6 +111,18 @@ def test_options_that_make_no_sense_are_refused(file: Path, words: list[str]) ->
     assert not file.with_name(LOCK_FILE).exists()
 
 
+@pytest.mark.parametrize("region", ["nonexistent", "eu-central-1", ""])
+def test_a_region_without_nodes_is_refused_with_those_that_have_some(
+    file: Path, capsys: pytest.CaptureFixture[str], region: str
+) -> None:
+    assert run(file, "lock", "--yes", "--ami", ID, "--region", region) == 2
+    told = capsys.readouterr().err
+    assert f"--region is {region!r}" in told
+    assert "Its nodes stand in us-east-1." in told
+    assert not file.with_name(LOCK_FILE).exists()
+    assert run(file, "lock", "--yes", "--ami", ID, "--region", "us-east-1") == 0
+
+
 def test_on_loopback_aws_no_image_is_built_and_that_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(file, "build") == 4
     assert "records the image pipeline" in capsys.readouterr().err

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from infra.accounts import AwsRefused
 from infra.cli import logs as command
+from infra.cli.context import Context
 from infra.cli.logs import NoMoment, TimeLine, in_one_time_line, moment_ms
 from infra.cli.main import main
+from infra.errors import FederateError
 from infra.nodes.remote import LogLine
 
 NOW = 1_000_000.0
@@ -24,13 +28,21 @@ class Node:
     id: str
     lines: list[LogLine] = field(default_factory=list)
     asked_since: list[int] = field(default_factory=list)
+    trouble: FederateError | None = None
+    where: str = "somewhere"
 
     @property
     def node(self) -> Any:
-        return SimpleNamespace(id=self.id)
+        return SimpleNamespace(id=self.id, account="111111111111", profile=self.id, region="us-east-1")
+
+    def refuse_without_credentials(self) -> None:
+        if self.trouble:
+            raise self.trouble
 
     def log_lines(self, since_ms: int) -> Iterator[LogLine]:
         self.asked_since.append(since_ms)
+        if self.trouble:
+            raise self.trouble
         yield from (line for line in self.lines if line.at >= since_ms)
 
     def says(self, at: int, text: str) -> None:
@@ -141,11 +153,71 @@ def test_while_it_follows_only_the_end_is_looked_at_again(a: Node) -> None:
     assert a.asked_since == [0, 990_000]
 
 
-def test_the_command_shows_clock_node_source_and_text(
-    a: Node, b: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+Logs = Callable[..., int]
+
+
+@pytest.fixture
+def logs(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> Logs:
+    """Run ``federate logs`` where these two nodes are the federation."""
+    monkeypatch.setattr(command, "named", lambda *_: (a, b))
+    monkeypatch.setattr(Context, "reach_aws", lambda *_: None)
+    return lambda *arguments: main([*arguments])
+
+
+def test_the_command_shows_clock_node_source_and_text(a: Node, logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    a.says(60_000, "hello")
+    assert logs("logs") == 0
+    assert capsys.readouterr().out == "1970-01-01 00:01:00 hospital-a agent       hello\n"
+    assert logs("logs", "--since", "yesterday") == 2
+
+
+def test_a_node_that_does_not_answer_is_named_and_the_others_lines_are_shown(
+    a: Node, b: Node, logs: Logs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a.says(60_000, "hello")
-    monkeypatch.setattr(command, "remotes_of", lambda *_: (a, b))
-    assert main(["logs"]) == 0
-    assert capsys.readouterr().out == "1970-01-01 00:01:00 hospital-a agent       hello\n"
-    assert main(["logs", "--since", "yesterday"]) == 2
+    b.trouble = AwsRefused("AWS refuses (hospital-b): ExpiredToken", remedy="aws sso login", exit_code=3)
+    assert logs("logs") == 3
+    told = capsys.readouterr()
+    assert told.out == "1970-01-01 00:01:00 hospital-a agent       hello\n"
+    assert told.err == "hospital-b is missing here:\nAWS refuses (hospital-b): ExpiredToken\n  aws sso login\n"
+    b.trouble = None
+    assert logs("logs") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_script_reads_in_a_line_of_its_own_which_node_is_missing(
+    a: Node, b: Node, logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a.says(60_000, "hello")
+    b.trouble = AwsRefused("AWS refuses")
+    assert logs("--json", "logs") == 4
+    missing, line = map(json.loads, capsys.readouterr().out.splitlines())
+    assert missing == {"node": "hospital-b", "account": "111111111111", "error": "AWS refuses", "exit_code": 4}
+    assert (line["node"], line["line"]) == ("hospital-a", "hello")
+
+
+def test_while_it_follows_an_account_that_comes_back_is_heard_again(a: Node, b: Node) -> None:
+    b.trouble = AwsRefused("AWS refuses")
+    b.says(100, "said while nobody heard")
+
+    def pause(_: float) -> None:
+        rounds.append(1)
+        b.trouble = None if len(rounds) == 2 else b.trouble
+        if len(rounds) == 4:
+            raise KeyboardInterrupt
+
+    rounds: list[int] = []
+    shown: list[str] = []
+    told: list[tuple[str, bool]] = []
+    line = TimeLine([a, b], tell=lambda node, silent: told.append((node, silent is None)))
+    with pytest.raises(KeyboardInterrupt):
+        follow(in_one_time_line(line, follow=True, pause=pause), shown)
+    assert told == [("hospital-b", False), ("hospital-b", True)]
+    assert shown == ["said while nobody heard"]
+
+
+def test_nobody_is_followed_where_no_account_answers(a: Node) -> None:
+    a.trouble = AwsRefused("AWS refuses")
+    line = TimeLine([a])
+    assert list(in_one_time_line(line, follow=True, pause=lambda _: pytest.fail("it waits"))) == []
+    assert list(line.silent) == ["hospital-a"]

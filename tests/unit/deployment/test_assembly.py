@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from fake_cloud import federation
@@ -20,6 +24,15 @@ if pathlib.Path(os.environ["FEDERATE_FILE"]).read_text() == "bad":
     sys.exit(2)
 (out / "A.template.json").write_text("{}")
 (out / "federate-plan.json").write_text(json.dumps({"federation": "fed", "digest": "0", "stacks": []}))
+"""
+
+
+UNPINNED = """
+name: fed
+region: us-east-1
+aggregator: {account: "333333333333", profile: aggregator, cidr: 10.30.0.0/16}
+participants:
+  - {id: hospital-a, account: "111111111111", profile: hospital-a, cidr: 10.10.0.0/16}
 """
 
 
@@ -71,6 +84,45 @@ def test_an_interrupted_synth_leaves_nothing_that_is_taken_for_whole(checkout: P
     half.mkdir(parents=True)
     (half / "federate-plan.json").write_text("{}")
     assert runs(checkout) == 1
+
+
+@pytest.fixture
+def app() -> ModuleType:
+    """``app.py``, which is no module of a package."""
+    spec = importlib.util.spec_from_file_location("app", Path(__file__).parents[3] / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.mark.parametrize(("variables", "code", "made"), [({}, 2, 0), ({"FEDERATE_WITHOUT_IMAGES": "1"}, 0, 1)])
+def test_the_app_makes_stacks_without_images_only_for_who_asks_for_it(
+    app: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    code: int,
+    made: int,
+) -> None:
+    file = tmp_path / "federation.yaml"
+    file.write_text(UNPINNED)
+    monkeypatch.setattr(os, "environ", {**os.environ, "FEDERATE_FILE": str(file), **variables})
+    synths: list[object] = []
+    fake = SimpleNamespace(synthesize=lambda federation, **_: synths.append(federation))
+    monkeypatch.setitem(sys.modules, "stacks.app", fake)
+    monkeypatch.setattr(app, "use_pinned_node", lambda: None)
+    assert app.main() == code
+    assert len(synths) == made
+    assert ("there is no machine image for" in capsys.readouterr().err) == (not made)
+
+
+def test_synth_leaves_it_to_the_command_whether_nodes_need_images(checkout: Path) -> None:
+    (checkout / "app.py").write_text(f"{APP}\n(out / 'asked').write_text(os.environ['FEDERATE_WITHOUT_IMAGES'])\n")
+    assert runs(checkout) == 1
+    assert (checkout / "home/synth/fed/asked").read_text() == "1"
 
 
 def test_what_the_app_says_is_the_error_and_the_old_templates_stay(checkout: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.errors import InvalidFederation
+from infra.errors import InvalidFederation, Severity
 from infra.federation.derive import nodes
 from infra.federation.images import LOCK_FILE, Lock, LockedImage, Slot, read_lock, slots, with_locked
 from infra.federation.load import load
@@ -128,6 +128,17 @@ def test_a_broken_lock_is_refused_by_name(tmp_path: Path, text: str, found: str)
         read_lock(tmp_path / LOCK_FILE)
     assert LOCK_FILE in str(caught.value)
     assert "federate image lock" in str(caught.value)
+
+
+def test_a_broken_lock_is_a_warning_where_no_image_is_needed(mixed: Any, tmp_path: Path) -> None:
+    file = tmp_path / "federation.yaml"
+    file.write_text(yaml.safe_dump(mixed))
+    (tmp_path / LOCK_FILE).write_text("{")
+    loaded = load(file, without_images=True)
+    assert images_of(loaded.federation) == [None, None, None]
+    assert [(notice.severity, LOCK_FILE in notice.where) for notice in loaded.notices] == [(Severity.WARNING, True)]
+    with pytest.raises(InvalidFederation, match="is not a lock file"):
+        load(file)
 
 
 def test_no_lock_is_an_empty_lock(tmp_path: Path) -> None:

@@ -132,6 +132,22 @@ def test_a_key_that_is_named_must_be_enabled_and_symmetric(
     assert [problem.severity for problem in named_key(visit(site={"kms_key": OWN_KEY}))] == [Severity.ERROR] * errors
 
 
+@pytest.mark.parametrize(
+    ("state", "spec", "remedy"),
+    [
+        ("Disabled", "SYMMETRIC_DEFAULT", "aws kms enable-key --key-id"),
+        ("PendingDeletion", "SYMMETRIC_DEFAULT", "aws kms cancel-key-deletion --key-id"),
+        ("Enabled", "RSA_2048", "Name another."),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_told_with_what_brings_it_back(
+    aws: StubbedAccounts, visit: Any, state: str, spec: str, remedy: str
+) -> None:
+    aws.answers("kms.describe_key", {"KeyMetadata": {"KeyId": OWN_KEY, "KeyState": state, "KeySpec": spec}})
+    (problem,) = named_key(visit(site={"kms_key": OWN_KEY}))
+    assert problem.remedy.startswith(remedy)
+
+
 def test_a_key_that_is_named_must_be_there(aws: StubbedAccounts, visit: Any) -> None:
     aws.refuses("kms.describe_key", "NotFoundException")
     (problem,) = named_key(visit(site={"kms_key": OWN_KEY}))

@@ -8,7 +8,7 @@ import pytest
 
 from infra.federation.derive import nodes
 from infra.federation.model import Federation
-from stacks.buckets import bucket_statements
+from stacks.resource_policies import bucket_statements
 
 STORAGE = ("HubStorage", "SiteStorage-hospital-a", "SiteStorage-hospital-b")
 KEY = {"Fn::GetAtt": ["Key", "Arn"]}
