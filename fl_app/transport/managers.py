@@ -193,11 +193,11 @@ class HubManager(QueueManager):
 
     def serials(self) -> dict[str, str]:
         """Return the serial number of the certificate that each site had last."""
-        return self.hub.serials()
+        return self.hub.admission.serials()
 
     def remember(self, serials: Mapping[str, str]) -> None:
         """Know them again after a restart."""
-        self.hub.remember(serials)
+        self.hub.admission.remember(serials)
 
     def flush(self, seconds: float) -> None:
         """Wait until the sites that are connected have everything, or the time is over."""
