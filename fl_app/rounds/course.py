@@ -209,7 +209,11 @@ class Course:
 
     def tick(self) -> None:
         """Look at the roster, and say what is waited for; once a second."""
-        if self._members.have_changed(self.known, self.ledger.expelled):
+        change = self._members.look()
+        if change:
+            # One that is put back later has to report again, and is not expelled until its certificate says so.
+            self.known -= change.gone
+            self.ledger.expelled -= change.gone
             self._wire.admit(self._members.roster)
             self._members_have_changed()
         self.close_if_due()
