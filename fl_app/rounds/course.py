@@ -30,7 +30,8 @@ from fl_app.rounds.records import Record, evaluated_record, in_words, opened_rec
 from fl_app.rounds.results import Results
 from fl_app.rounds.stopping import Patience
 from fl_app.tracking import Tracker
-from fl_app.transport.managers import LOCAL_DEADLINE, LOCAL_TICK, HubManager
+from fl_app.transport.hub_manager import HubManager
+from fl_app.transport.queue_manager import LOCAL_DEADLINE, LOCAL_TICK
 
 _log = logging.getLogger(__name__)
 
