@@ -33,8 +33,10 @@ from fl_app.tracking import open_tracker
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.events import Local
 from fl_app.transport.guard import EgressGuard
+from fl_app.transport.hub_manager import HubManager
 from fl_app.transport.identity import load_credentials
-from fl_app.transport.managers import LOCAL_CANCEL, LOCAL_STOP, HubManager, SiteManager
+from fl_app.transport.queue_manager import LOCAL_CANCEL, LOCAL_STOP
+from fl_app.transport.site_manager import SiteManager
 
 from fedml.cross_silo.client.fedml_trainer_dist_adapter import TrainerDistAdapter  # isort: skip
 

@@ -68,94 +68,81 @@ def alarms(federation: Federation) -> tuple[Alarm, ...]:
     wanted = federation.monitoring
     if not wanted.enabled:
         return ()
-    days = wanted.certificate_days or federation.security.certificate_days / 6
     return (
-        Alarm(
-            "stalled",
-            measures.SINCE_ROUND.name,
-            "Maximum",
-            "GreaterThanThreshold",
-            wanted.stalled_minutes * MINUTE,
-            1,
-            "notBreaching",
-            "A node tells it in the middle of a run only: no data is no run. A silent node has an alarm of its own.",
-            f"No new round for {wanted.stalled_minutes} min in the middle of a run.",
-            "federate status says for whom the run waits; federate logs says why.",
-        ),
-        Alarm(
-            "failed",
-            measures.NODE_FAILED.name,
-            "Maximum",
-            "GreaterThanThreshold",
-            0,
-            1,
-            "ignore",
-            "A failed node that falls silent is no less failed.",
-            "The node's state is failed.",
-            "federate status says why; the next start tries again.",
-        ),
-        Alarm(
-            "bootstrap",
-            measures.BOOTSTRAP_FAILED.name,
-            "Maximum",
-            "GreaterThanThreshold",
-            0,
-            1,
-            "ignore",
-            "It is told once, by what runs in the agent's place; the first minute of a node that is up ends it.",
-            "The node could not come up: its bootstrap or its state volume failed.",
-            "federate status says why; the node's log group and the instance's console output have the rest.",
-        ),
-        *(_disk(measure, where, wanted.disk_percent) for measure, where in _DISKS),
-        Alarm(
-            "certificate",
-            measures.CERTIFICATE_DAYS.name,
-            "Minimum",
-            "LessThanThreshold",
-            days,
-            1,
-            "ignore",
-            "A certificate goes on ageing while its node is silent.",
-            f"The node's certificate expires in less than {days:g} days, or has expired.",
-            "federate deploy, or federate identity rotate: the coordinator signs another.",
-        ),
-        Alarm(
-            "unreachable",
-            measures.HEARTBEAT.name,
-            "Sum",
-            "LessThanThreshold",
-            1,
-            5,
-            "breaching",
-            "Silence is what it listens for. A node that was just made has 15 minutes to speak.",
-            "Nothing was heard of the node's agent for 5 minutes.",
-            "Is the instance running? If so, federate unit status; if not, federate deploy makes it anew.",
-            goes_with_node=True,
-            warm_up_minutes=WARM_UP_MINUTES,
-        ),
-        Alarm(
-            "instance",
-            "StatusCheckFailed",
-            "Maximum",
-            "GreaterThanThreshold",
-            0,
-            3,
-            "notBreaching",
-            "EC2 tells nothing of an instance that is stopped or gone; a silent agent has an alarm of its own.",
-            "EC2 finds the instance, its network or its host impaired.",
-            "Stop and start it in the EC2 console: that moves it to another host. The state volume keeps what matters.",
-            namespace=EC2,
-            goes_with_node=True,
-        ),
+        _stalled(wanted.stalled_minutes),
+        _failed(),
+        _bootstrap(),
+        _root_disk(wanted.disk_percent),
+        _state_disk(wanted.disk_percent),
+        _certificate(wanted.certificate_days or federation.security.certificate_days / 6),
+        _unreachable(),
+        _instance(),
     )
 
 
-_DISKS = ((measures.ROOT_DISK, "root"), (measures.STATE_DISK, "state"))
-
-
-def _disk(measure: measures.Measure, where: str, percent: int) -> Alarm:
+def _stalled(minutes: int) -> Alarm:
     return Alarm(
-        f"{where}-disk",
+        "stalled",
+        measures.SINCE_ROUND.name,
+        "Maximum",
+        "GreaterThanThreshold",
+        minutes * MINUTE,
+        1,
+        "notBreaching",
+        "A node tells it in the middle of a run only: no data is no run. A silent node has an alarm of its own.",
+        f"No new round for {minutes} min in the middle of a run.",
+        "federate status says for whom the run waits; federate logs says why.",
+    )
+
+
+def _failed() -> Alarm:
+    return Alarm(
+        "failed",
+        measures.NODE_FAILED.name,
+        "Maximum",
+        "GreaterThanThreshold",
+        0,
+        1,
+        "ignore",
+        "A failed node that falls silent is no less failed.",
+        "The node's state is failed.",
+        "federate status says why; the next start tries again.",
+    )
+
+
+def _bootstrap() -> Alarm:
+    return Alarm(
+        "bootstrap",
+        measures.BOOTSTRAP_FAILED.name,
+        "Maximum",
+        "GreaterThanThreshold",
+        0,
+        1,
+        "ignore",
+        "It is told once, by what runs in the agent's place; the first minute of a node that is up ends it.",
+        "The node could not come up: its bootstrap or its state volume failed.",
+        "federate status says why; the node's log group and the instance's console output have the rest.",
+    )
+
+
+def _root_disk(percent: int) -> Alarm:
+    return _disk(
+        measures.ROOT_DISK, "root", percent, "Data that the node no longer needs, or volume_gib in federation.yaml."
+    )
+
+
+def _state_disk(percent: int) -> Alarm:
+    return _disk(
+        measures.STATE_DISK,
+        "state",
+        percent,
+        "Fewer checkpoints (policy.checkpoints_kept); results that are in the bucket may go.",
+    )
+
+
+def _disk(measure: measures.Measure, volume: str, percent: int, remedy: str) -> Alarm:
+    return Alarm(
+        f"{volume}-disk",
         measure.name,
         "Maximum",
         "GreaterThanThreshold",
@@ -163,9 +150,55 @@ def _disk(measure: measures.Measure, where: str, percent: int) -> Alarm:
         3,
         "ignore",
         "A full disk may be why a node is silent.",
-        f"The {where} volume is more than {percent} % full.",
-        {
-            "root": "Data that the node no longer needs, or volume_gib in federation.yaml.",
-            "state": "Fewer checkpoints (policy.checkpoints_kept); results that are in the bucket may go.",
-        }[where],
+        f"The {volume} volume is more than {percent} % full.",
+        remedy,
+    )
+
+
+def _certificate(days: float) -> Alarm:
+    return Alarm(
+        "certificate",
+        measures.CERTIFICATE_DAYS.name,
+        "Minimum",
+        "LessThanThreshold",
+        days,
+        1,
+        "ignore",
+        "A certificate goes on ageing while its node is silent.",
+        f"The node's certificate expires in less than {days:g} days, or has expired.",
+        "federate deploy, or federate identity rotate: the coordinator signs another.",
+    )
+
+
+def _unreachable() -> Alarm:
+    return Alarm(
+        "unreachable",
+        measures.HEARTBEAT.name,
+        "Sum",
+        "LessThanThreshold",
+        1,
+        5,
+        "breaching",
+        "Silence is what it listens for. A node that was just made has 15 minutes to speak.",
+        "Nothing was heard of the node's agent for 5 minutes.",
+        "Is the instance running? If so, federate unit status; if not, federate deploy makes it anew.",
+        goes_with_node=True,
+        warm_up_minutes=WARM_UP_MINUTES,
+    )
+
+
+def _instance() -> Alarm:
+    return Alarm(
+        "instance",
+        "StatusCheckFailed",
+        "Maximum",
+        "GreaterThanThreshold",
+        0,
+        3,
+        "notBreaching",
+        "EC2 tells nothing of an instance that is stopped or gone; a silent agent has an alarm of its own.",
+        "EC2 finds the instance, its network or its host impaired.",
+        "Stop and start it in the EC2 console: that moves it to another host. The state volume keeps what matters.",
+        namespace=EC2,
+        goes_with_node=True,
     )

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
 
 from aws_cdk import Fn, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_imagebuilder as imagebuilder
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.federation.derive import Node
-from infra.federation.images import ROOT_GIB, Slot, slots
+from infra.federation.images import Slot, slots
 from infra.federation.model import Federation, ImagePipeline
 from node_bootstrap.image import documents, source
-from stacks.base import TAG_PREFIX, FederateStack
+from stacks.base import FederateStack
 from stacks.build_network import BuildNetwork
-from stacks.node import ROOT_DEVICE
+from stacks.image_pipeline import Image, add_pipeline, log_group, recipe_name, version, word
 from stacks.permissions import allow, policy
 from stacks.plan import NODE_IMAGE, SOURCE_BUCKET_OUTPUT, pipeline_output
-
-#: What an image of a slot is made from, by AWS's and Ubuntu's public parameters: the newest at each start.
-#: Source: AWS Deep Learning AMIs Developer Guide, "Base DLAMI"; Ubuntu on AWS, "Finding images with SSM".
-PARENTS: Final[Mapping[tuple[str, str], str]] = {
-    ("x86_64", "gpu"): "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
-    ("arm64", "gpu"): "/aws/service/deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
-    ("x86_64", "cpu"): "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
-    ("arm64", "cpu"): "/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id",
-}
-#: Where an image is built and tested: the smallest type of its kind.
-BUILDERS: Final[Mapping[tuple[str, str], str]] = {
-    ("x86_64", "gpu"): "g4dn.xlarge",
-    ("arm64", "gpu"): "g5g.xlarge",
-    ("x86_64", "cpu"): "m6i.large",
-    ("arm64", "cpu"): "m7g.large",
-}
-_LOG_DAYS: Final = 365
 
 
 class NodeImage(FederateStack):
@@ -72,7 +52,6 @@ class NodeImage(FederateStack):
             phase="image",
             description=f"Federate {federation.name}: the pipeline that makes the nodes' machine images",
         )
-        self._federation, self._region = federation, home.region
         # An image is of a Region, a recipe is not: it is made once and copied.
         kinds = sorted({(slot.architecture, slot.kind) for slot in slots})
         prefix = f"federate-{federation.name}"
@@ -86,24 +65,23 @@ class NodeImage(FederateStack):
         }
         components = {name: self._component(f"{prefix}-{name}", name) for name in documents.NAMES}
         network = BuildNetwork(self, "Network", cidr=str(settings.cidr))
-        names = {kind: f"{prefix}-{kind[1]}-{kind[0]}" for kind in kinds}
-        profile = self._profile(home, bucket, components, tuple(names.values()))
+        recipes = tuple(recipe_name(federation, *kind) for kind in kinds)
+        profile = self._profile(home, bucket, components, recipes)
+        place = {
+            "instance_profile_name": profile.ref,
+            "subnet_id": network.subnet.ref,
+            "security_group_ids": [network.group.attr_group_id],
+        }
         for architecture, kind in kinds:
-            name = names[architecture, kind]
-            regions = sorted({slot.region for slot in slots if (slot.architecture, slot.kind) == (architecture, kind)})
-            pipeline = self._pipeline(
-                name=name,
-                where=(architecture, kind),
-                components=components,
+            image = Image(
+                federation,
+                architecture,
+                kind,
                 given={**given, "test": {**given["test"], "Kind": kind}},
-                place={
-                    "instance_profile_name": profile.ref,
-                    "subnet_id": network.subnet.ref,
-                    "security_group_ids": [network.group.attr_group_id],
-                },
-                regions=regions,
+                regions=_regions(slots, architecture, kind),
                 accounts=accounts,
             )
+            pipeline = add_pipeline(self, image, components, place)
             self.tell(
                 pipeline_output(architecture, kind),
                 pipeline.attr_arn,
@@ -159,9 +137,9 @@ class NodeImage(FederateStack):
         text = documents.document(document)
         return imagebuilder.CfnComponent(
             self,
-            f"Component{_word(document)}",
+            f"Component{word(document)}",
             name=name,
-            version=_version(text),
+            version=version(text),
             platform="Linux",
             supported_os_versions=["Ubuntu 24"],
             data=text,
@@ -181,7 +159,7 @@ class NodeImage(FederateStack):
         """
         here = f"{home.region}:{home.account}"
         from_here = {"ArnLike": {"ec2:SourceInstanceARN": f"arn:aws:ec2:{here}:instance/*"}}
-        groups = [f"arn:aws:logs:{here}:log-group:{_log_group(name)}:log-stream:*" for name in recipes]
+        groups = [f"arn:aws:logs:{here}:log-group:{log_group(name)}:log-stream:*" for name in recipes]
         statements = (
             allow("ReadComponents", ["imagebuilder:GetComponent"], [one.attr_arn for one in components.values()]),
             allow("ReadSource", ["s3:GetObject"], [Fn.join("", [bucket.attr_arn, "/*"])]),
@@ -219,105 +197,6 @@ class NodeImage(FederateStack):
         )
         return iam.CfnInstanceProfile(self, "BuildProfile", roles=[role.ref])
 
-    def _pipeline(
-        self,
-        *,
-        name: str,
-        where: tuple[str, str],
-        components: Mapping[str, imagebuilder.CfnComponent],
-        given: Mapping[str, Mapping[str, str]],
-        place: Mapping[str, Any],
-        regions: list[str],
-        accounts: tuple[str, ...],
-    ) -> imagebuilder.CfnImagePipeline:
-        suffix = f"{_word(where[0])}{_word(where[1])}"
-        group = logs.CfnLogGroup(self, f"Log{suffix}", log_group_name=_log_group(name), retention_in_days=_LOG_DAYS)
-        group.apply_removal_policy(RemovalPolicy.DESTROY)
-        parent = f"ssm:{PARENTS[where]}"
-        recipe = imagebuilder.CfnImageRecipe(
-            self,
-            f"Recipe{suffix}",
-            name=name,
-            # Resolved: a reference's token is another one whenever anything else of the app is.
-            version=_version(
-                parent,
-                str(ROOT_GIB),
-                *(documents.document(one) + repr(sorted(self.resolve(dict(given[one])).items())) for one in given),
-            ),
-            parent_image=parent,
-            components=[
-                imagebuilder.CfnImageRecipe.ComponentConfigurationProperty(
-                    component_arn=components[one].attr_arn,
-                    parameters=[
-                        imagebuilder.CfnImageRecipe.ComponentParameterProperty(name=key, value=[value])
-                        for key, value in given[one].items()
-                    ],
-                )
-                for one in documents.NAMES
-            ],
-            block_device_mappings=[
-                imagebuilder.CfnImageRecipe.InstanceBlockDeviceMappingProperty(
-                    device_name=ROOT_DEVICE,
-                    ebs=imagebuilder.CfnImageRecipe.EbsInstanceBlockDeviceSpecificationProperty(
-                        volume_size=ROOT_GIB,
-                        volume_type="gp3",
-                        # An encrypted image could be shared only with a key that all sites may use. It holds no data;
-                        # each node's root volume is encrypted when it is launched.
-                        encrypted=False,
-                        delete_on_termination=True,
-                    ),
-                )
-            ],
-        )
-        infrastructure = imagebuilder.CfnInfrastructureConfiguration(
-            self,
-            f"Infrastructure{suffix}",
-            name=name,
-            instance_types=[BUILDERS[where]],
-            instance_metadata_options=imagebuilder.CfnInfrastructureConfiguration.InstanceMetadataOptionsProperty(
-                http_tokens="required", http_put_response_hop_limit=1
-            ),
-            terminate_instance_on_failure=True,
-            **place,
-        )
-        distribution = imagebuilder.CfnDistributionConfiguration(
-            self,
-            f"Distribution{suffix}",
-            name=name,
-            distributions=[
-                imagebuilder.CfnDistributionConfiguration.DistributionProperty(
-                    region=region, ami_distribution_configuration=self._ami(name, where, accounts)
-                )
-                for region in regions
-            ],
-        )
-        pipeline = imagebuilder.CfnImagePipeline(
-            self,
-            f"Pipeline{suffix}",
-            name=name,
-            image_recipe_arn=recipe.attr_arn,
-            infrastructure_configuration_arn=infrastructure.attr_arn,
-            distribution_configuration_arn=distribution.attr_arn,
-            image_tests_configuration=imagebuilder.CfnImagePipeline.ImageTestsConfigurationProperty(
-                image_tests_enabled=True, timeout_minutes=90
-            ),
-            enhanced_image_metadata_enabled=True,
-            status="ENABLED",
-        )
-        pipeline.add_resource_dependency(group)  # or Image Builder makes one itself, which is never deleted
-        return pipeline
-
-    def _ami(self, name: str, where: tuple[str, str], accounts: tuple[str, ...]) -> dict[str, Any]:
-        """Return an image's name, its tags, and who may launch it."""
-        tags = {
-            **self._federation.tags,
-            f"{TAG_PREFIX}image-of": self._federation.name,
-            f"{TAG_PREFIX}kind": where[1],
-            f"{TAG_PREFIX}version": source.version(),
-        }
-        launch = {"LaunchPermissionConfiguration": {"UserIds": list(accounts)}} if accounts else {}
-        return {"Name": f"{name}-{{{{ imagebuilder:buildDate }}}}", "AmiTags": tags, **launch}
-
 
 def build(scope: Construct, *, federation: Federation, home: Node, sites: tuple[Node, ...]) -> NodeImage | None:
     """Return the stack, if the federation asks for it."""
@@ -334,17 +213,6 @@ def build(scope: Construct, *, federation: Federation, home: Node, sites: tuple[
     )
 
 
-def _version(*content: str) -> str:
-    """Return a version that is another one whenever the content is. Each part of it may have 30 bits."""
-    digest = hashlib.sha256("\0".join(content).encode()).hexdigest()
-    return f"1.0.{int(digest[:7], 16)}"
-
-
-def _log_group(recipe: str) -> str:
-    """Return the log group that Image Builder writes to for a recipe."""
-    return f"/aws/imagebuilder/{recipe}"
-
-
-def _word(text: str) -> str:
-    """Return text as a part of a logical id."""
-    return text.replace("_", "").capitalize()
+def _regions(slots: tuple[Slot, ...], architecture: str, kind: str) -> tuple[str, ...]:
+    found = {slot.region for slot in slots if (slot.architecture, slot.kind) == (architecture, kind)}
+    return tuple(sorted(found))

@@ -15,7 +15,8 @@ from fl_app.learning.trainer import SiteTrainer
 from fl_app.rounds.local_state import LocalState
 from fl_app.rounds.results import Results
 from fl_app.transport.link import AGGREGATOR
-from fl_app.transport.managers import LOCAL_JOINED, SiteManager
+from fl_app.transport.queue_manager import LOCAL_JOINED
+from fl_app.transport.site_manager import SiteManager
 
 from fedml.core.distributed.communication.message import Message  # isort: skip
 from fedml.cross_silo.client.fedml_client_master_manager import ClientMasterManager  # isort: skip

@@ -30,7 +30,8 @@ from fl_app.rounds.records import Record, evaluated_record, in_words, opened_rec
 from fl_app.rounds.results import Results
 from fl_app.rounds.stopping import Patience
 from fl_app.tracking import Tracker
-from fl_app.transport.managers import LOCAL_DEADLINE, LOCAL_TICK, HubManager
+from fl_app.transport.hub_manager import HubManager
+from fl_app.transport.queue_manager import LOCAL_DEADLINE, LOCAL_TICK
 
 _log = logging.getLogger(__name__)
 
@@ -209,7 +210,11 @@ class Course:
 
     def tick(self) -> None:
         """Look at the roster, and say what is waited for; once a second."""
-        if self._members.have_changed(self.known, self.ledger.expelled):
+        change = self._members.look()
+        if change:
+            # One that is put back later has to report again, and is not expelled until its certificate says so.
+            self.known -= change.gone
+            self.ledger.expelled -= change.gone
             self._wire.admit(self._members.roster)
             self._members_have_changed()
         self.close_if_due()

@@ -18,7 +18,8 @@ from fl_app.rounds.checkpoint import Checkpoints
 from fl_app.rounds.records import Record
 from fl_app.rounds.results import Results
 from fl_app.tracking import Tracker
-from fl_app.transport.managers import LOCAL_FAREWELL, LOCAL_STOP_NOW, HubManager
+from fl_app.transport.hub_manager import HubManager
+from fl_app.transport.queue_manager import LOCAL_FAREWELL, LOCAL_STOP_NOW
 
 if TYPE_CHECKING:
     from fl_app.rounds.course import Course

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from fl_app.config import CONFIG_FILE, read_config
@@ -46,6 +47,17 @@ class RosterFile:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a look at the roster has found: sites that were not on it before, and sites that are not on it any more."""
+
+    new: frozenset[str]
+    gone: frozenset[str]
+
+    def __str__(self) -> str:
+        return ", ".join([*(f"+{site}" for site in sorted(self.new)), *(f"-{site}" for site in sorted(self.gone))])
+
+
 class Members:
     """The roster as it is now, in the order of ranks.
 
@@ -78,15 +90,13 @@ class Members:
         self._expected.discard(site)
         return is_new
 
-    def have_changed(self, known: set[str], expelled: set[str]) -> bool:
-        """Look at the file; if the roster is another one, take it over and forget what was known of sites not on it."""
+    def look(self) -> Change | None:
+        """Look at the file; if the roster is another one, take it over and return what has changed; None otherwise."""
         found = self._file.look()
         if found is None or set(found) == set(self.roster):
-            return False
-        new, gone = sorted(set(found) - set(self.roster)), sorted(set(self.roster) - set(found))
-        _log.info("the roster has changed: %s", ", ".join([*(f"+{site}" for site in new), *(f"-{s}" for s in gone)]))
+            return None
+        change = Change(new=frozenset(found) - set(self.roster), gone=frozenset(self.roster) - set(found))
+        _log.info("the roster has changed: %s", change)
         self.roster = self._ranks.admit(found)
-        self._expected = (self._expected | set(new)) - set(gone)
-        known.difference_update(gone)
-        expelled.difference_update(gone)
-        return True
+        self._expected = (self._expected | change.new) - change.gone
+        return change

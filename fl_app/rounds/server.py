@@ -12,7 +12,8 @@ from fl_app.learning.aggregator import RosterAggregator
 from fl_app.learning.state import difference
 from fl_app.rounds.course import Course
 from fl_app.rounds.ranks import Ranks
-from fl_app.transport.managers import (
+from fl_app.transport.hub_manager import HubManager
+from fl_app.transport.queue_manager import (
     LOCAL_CANCEL,
     LOCAL_DEADLINE,
     LOCAL_EXPELLED,
@@ -23,7 +24,6 @@ from fl_app.transport.managers import (
     LOCAL_STOP,
     LOCAL_STOP_NOW,
     LOCAL_TICK,
-    HubManager,
 )
 
 from fedml.core.distributed.communication.message import Message  # isort: skip

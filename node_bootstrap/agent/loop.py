@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from node_bootstrap import contract
 from node_bootstrap.agent.application import Application, Folders, progress_of
+from node_bootstrap.agent.application_log import ApplicationLog
 from node_bootstrap.agent.facts import Facts
 from node_bootstrap.agent.identity import Identity, IdentityError
 from node_bootstrap.agent.inputs import Inputs, InputsError, fetch, refresh
@@ -98,14 +99,11 @@ class Loop:
         self._facts, self._owner, self._root, self._state, self._clock = facts, owner, root, state, clock
         self._notice = notice
         self._identity = Identity(state / "tls", facts)
+        #: What the application says.
+        self.application_log = ApplicationLog(root / "application.log")
         self._run: _Run | None = None
         self._problem = ""  # with the certificate that was given last
         self._published: dict[str, Any] | None = None
-
-    @property
-    def application_log(self) -> Path:
-        """The file that the application's words go to."""
-        return self._root / "application.log"
 
     @property
     def standing(self) -> Mapping[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,27 +14,21 @@ sys.path[:0] = [str(_HELPERS), str(_HELPERS / "plugins")]
 
 import failure_table  # noqa: E402
 from failure_desk import CDK, FailureDesk  # noqa: E402
-
-_HERE = Path(__file__).parent
+from marks import mark_integration  # noqa: E402
+from needs import needs_cdk  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailureDesk]:
     """Return a desk of a module's own, with nothing deployed yet."""
-    if not CDK.exists():
-        reason = f"needs the pinned CDK command; there is none at {CDK}: make setup"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    needs_cdk(CDK)
     made = FailureDesk(tmp_path_factory.mktemp("desk"))
-    yield made
-    made.close()
+    with closing(made):
+        yield made
 
 
 @pytest.fixture

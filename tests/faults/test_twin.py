@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dealt_eicu import deal_eicu
 from desk import CDK
 from fault_federation import FULL
 from fault_table import Tell
+from needs import cannot_run
 from training_desk import NODES, TrainingDesk, wait_until
 
 from infra.local.twin.depth import Depth, missing
@@ -35,20 +37,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingDesk]:
     lacks = [str(one) for one in missing(Depth.NETWORK)]
     lacks += [] if CDK.exists() else [f"There is no CDK command at {CDK}: make setup."]
     if lacks:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(" ".join(lacks))
-    from fl_app.eicu.deal import deal
-    from fl_app.eicu.synthetic import synthesize
-
+        cannot_run(" ".join(lacks))
     made = TrainingDesk(tmp_path_factory.mktemp("twin"))
-    synthesize(made.folder / "eicu", 300, seed=1)
-    deal(made.folder / "eicu", made.folder / "sites", ["hospital-a", "hospital-b"], seed=1)
+    deal_eicu(made.folder)
     made.write(**TRAINING)
-    try:
+    with closing(made):
         made.run("local", "up", "--depth", "network")
         made.run("deploy")
         yield made
-    finally:
-        made.run("local", "down")
 
 
 @pytest.fixture(scope="module")

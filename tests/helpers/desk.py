@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from needs import CDK
 
 CHECKOUT = Path(__file__).parents[2]
-CDK = CHECKOUT / ".venv/cdk/node_modules/.bin/cdk"
 
 FEDERATION = """
 name: fed
@@ -69,6 +69,14 @@ class Desk:
         assert process.returncode == code, f"{arguments} ended with {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in out + err
         return out, err
+
+    def close(self) -> None:
+        """End the commands that still run, then all that is up."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.run("local", "down")
 
     def aws(self) -> Mapping[str, str]:
         """Return the environment that reaches loopback AWS, which is started if need be."""

@@ -16,6 +16,7 @@ from botocore.exceptions import EndpointConnectionError
 from node_bootstrap import contract
 from node_bootstrap.agent.account import Item
 from node_bootstrap.agent.application import Folders, progress_of
+from node_bootstrap.agent.application_log import ApplicationLog
 from node_bootstrap.agent.facts import Facts
 from node_bootstrap.contract import Desired, Manifest, release_key
 
@@ -150,7 +151,7 @@ class FakeAccount:
 class FakeApplication:
     """In place of :class:`node_bootstrap.agent.application.Application`: it ends when a test says so."""
 
-    def __init__(self, role: str, code: Path, folders: Folders, log: Path, *, start: str = "") -> None:
+    def __init__(self, role: str, code: Path, folders: Folders, log: ApplicationLog, *, start: str = "") -> None:
         self.start = start
         folders.output.mkdir(parents=True, exist_ok=True)
         (folders.output / "progress.json").unlink(missing_ok=True)

@@ -7,8 +7,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from desk import FEDERATION, PROFILES, Desk
+from waiting import wait_until
 
 NODES = PROFILES
 SITES = ("hospital-a", "hospital-b")
-
-
-def wait_until(condition: Callable[[], Any], *, what: str, seconds: float = 120.0) -> Any:
-    """Wait for something to become true and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come about in {seconds:g} s"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass

@@ -7,14 +7,14 @@ import io
 import json
 import re
 import subprocess
-import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from desk import PROFILES, Desk
+from waiting import wait_until
 
 NODES = PROFILES
 FEDERATION = """
@@ -37,15 +37,6 @@ participants:
     data: {source: sites/hospital-b}
 """
 _NUMBER = re.compile(rb"(?<![\w.])\d{4,12}(?![\w.])")
-
-
-def wait_until(condition: Callable[[], Any], *, what: str, seconds: float = 120.0) -> Any:
-    """Wait for something to become true and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come about in {seconds:g} s"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass

@@ -26,7 +26,7 @@ MARKS = "FAULTS_MARKS"
 
 #: Phase to the functions that are all of it, and call none of another phase.
 WRAPPED = {
-    "waiting": ["fl_app.transport.managers:QueueManager._next"],
+    "waiting": ["fl_app.transport.queue_manager:QueueManager._next"],
     "receiving": [
         "fl_app.transport.hub:Hub._receive",
         "fl_app.learning.aggregator:RosterAggregator.add_local_trained_result",
@@ -34,8 +34,8 @@ WRAPPED = {
     ],
     "aggregating": ["fl_app.learning.aggregator:RosterAggregator.aggregate"],
     "checkpointing": ["fl_app.rounds.checkpoint:Checkpoints.save"],
-    "sending": ["fl_app.transport.managers:HubManager.send_message"],
-    "ending": ["fl_app.transport.managers:HubManager.close"],
+    "sending": ["fl_app.transport.hub_manager:HubManager.send_message"],
+    "ending": ["fl_app.transport.hub_manager:HubManager.close"],
 }
 FRAMES_SENT = "fl_app.transport.session:letter_frames"
 OPENING = ("fl_app.rounds.book:RoundBook.joined", "fl_app.rounds.book:RoundBook.close")

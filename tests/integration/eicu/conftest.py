@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fl_app.eicu.deal import deal
-from fl_app.eicu.synthetic import synthesize
-
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
+from dealt_eicu import deal_eicu
 from fl_processes import Federation
+from needs import cannot_run
 
 
 @pytest.fixture(scope="session")
@@ -19,19 +18,14 @@ def demo() -> Path:
     folder = Path(os.environ.get("EICU_DIR") or Path(__file__).parents[3] / "../shared/data/eicu-demo").resolve()
     if not (folder / "patient.csv.gz").is_file():
         reason = f"needs the eICU demo; {folder} has none (set EICU_DIR)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        cannot_run(reason)
     return folder
 
 
 @pytest.fixture(scope="session")
 def dealt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic release of 600 stays, dealt to two sites."""
-    root = tmp_path_factory.mktemp("eicu")
-    synthesize(root / "eicu", 600, seed=1)
-    deal(root / "eicu", root / "sites", ["hospital-a", "hospital-b"], seed=1)
-    return root / "sites"
+    return deal_eicu(tmp_path_factory.mktemp("eicu"), stays=600)
 
 
 @pytest.fixture

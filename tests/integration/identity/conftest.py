@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
-from desk import CDK
-from identity_desk import SITES, IdentityDesk
-
-_HERE = Path(__file__).parent
+from dealt_eicu import deal_eicu
+from identity_desk import IdentityDesk
+from marks import mark_integration
+from needs import needs_cdk
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityDesk]:
     """A desk whose federation is deployed through the real CDK command, with three nodes that are ready."""
-    if not CDK.exists():
-        reason = f"needs the pinned CDK command; there is none at {CDK}: make setup"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from fl_app.eicu.deal import deal
-    from fl_app.eicu.synthetic import synthesize
-
+    needs_cdk()
     made = IdentityDesk(tmp_path_factory.mktemp("desk"))
-    synthesize(made.folder / "eicu", 300, seed=1)
-    deal(made.folder / "eicu", made.folder / "sites", list(SITES), seed=1)
+    deal_eicu(made.folder)
     made.write(rounds=3)
-    try:
+    with closing(made):
         made.run("deploy")
         yield made
-    finally:
-        for process in made.started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        made.run("local", "down")

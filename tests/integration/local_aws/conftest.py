@@ -15,15 +15,14 @@ from infra.local.aws.server import LoopbackAws
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
+from marks import mark_integration
+
 REGION = "us-east-1"
-_HERE = Path(__file__).parent
 _numbers = itertools.count(400_000_000_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @dataclass(frozen=True)

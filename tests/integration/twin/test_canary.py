@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import re
 import shutil
 import sys
@@ -23,12 +22,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 from canary_desk import SITES, CanaryDesk, install_leaks
-from desk import CDK
+from dealt_eicu import deal_eicu
+from needs import needs_cdk
 from safetensors import safe_open
 from small_network import needs_namespaces
 
-from fl_app.eicu.deal import deal
-from fl_app.eicu.synthetic import synthesize
 from fl_app.eicu.variables import CLINICAL_RANGES
 from infra.local.twin.capture import frames
 from infra.local.twin.capture.encodings import Reading, Sentinel
@@ -83,10 +81,8 @@ class Canary:
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Planted]]:
     """Each hospital's folder of a synthetic eICU, with sentinels in it."""
-    root = tmp_path_factory.mktemp("eicu")
-    synthesize(root / "eicu", 300, seed=1)
-    deal(root / "eicu", root / "sites", SITES, seed=1)
-    return root / "sites", {site: plant(root / "sites" / site, site) for site in SITES}
+    sites = deal_eicu(tmp_path_factory.mktemp("eicu"))
+    return sites, {site: plant(sites / site, site) for site in SITES}
 
 
 def observed(
@@ -94,9 +90,7 @@ def observed(
 ) -> Iterator[Canary]:
     """Deploy, train under observation, and take everything down in the end."""
     needs_namespaces()
-    if not CDK.exists():
-        reason = f"needs the pinned CDK command; there is none at {CDK}: make setup"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    needs_cdk()
     desk = CanaryDesk(folder, packages=packages)
     shutil.copytree(planted[0], folder / "sites")
     desk.write(rounds=ROUNDS, **training)
@@ -106,11 +100,7 @@ def observed(
             run = desk.train()
         yield Canary(desk, planted[1], run)
     finally:
-        for process in desk.started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        desk.run("local", "down")
+        desk.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 from canary_desk import install_leaks
+from dealt_eicu import deal_eicu
 from recorded_federation import recorded
 from small_network import SITES, needs_namespaces
 
-from fl_app.eicu.deal import deal
-from fl_app.eicu.synthetic import synthesize
 from infra.local.twin.capture.record import Recorded
 from infra.local.twin.capture.search import Search
 from infra.local.twin.capture.sentinel import Planted, plant
@@ -36,10 +35,8 @@ def _root() -> None:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Planted]]:
-    root = tmp_path_factory.mktemp("eicu")
-    synthesize(root / "eicu", 300, seed=1)
-    deal(root / "eicu", root / "sites", SITES, seed=1)
-    return root / "sites", {site: plant(root / "sites" / site, site) for site in SITES}
+    sites = deal_eicu(tmp_path_factory.mktemp("eicu"), sites=SITES)
+    return sites, {site: plant(sites / site, site) for site in SITES}
 
 
 @pytest.fixture(scope="module")

@@ -16,22 +16,20 @@ from werkzeug.serving import make_server
 sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 from loopback_names import lead_to
+from marks import mark_integration
 from served import served
 
 from infra.local.aws.accounts import SECRET, static_key
 from infra.local.aws.server import LoopbackAws
 from infra.local.twin.services import Endpoint, EndpointService, KeyAccounts, TwinAuthority, host_names
 
-_HERE = Path(__file__).parent
 REGION = "us-east-1"
 OURS, THEIRS = "611111111111", "622222222222"
 SERVICES = ("ssm", "ssmmessages", "logs", "secretsmanager", "s3")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @pytest.fixture(scope="session")

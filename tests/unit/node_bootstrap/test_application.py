@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_node import FakeAccount
 
 from node_bootstrap.agent.application import Application, Folders, progress_of
+from node_bootstrap.agent.application_log import ApplicationLog
+from node_bootstrap.agent.logs import Shipper
 
 Run = Callable[..., Application]
 DEADLINE_SECONDS = 20
@@ -21,13 +26,14 @@ def run(tmp_path: Path) -> Iterator[Run]:
     """Run a script as the release's application."""
     made: list[Application] = []
 
-    def start(script: str, role: str = "client") -> Application:
+    def start(script: str, role: str = "client", log: ApplicationLog | None = None) -> Application:
         code = tmp_path / "code"
         (code / "fl_app").mkdir(parents=True, exist_ok=True)
         (code / "fl_app" / "__init__.py").touch()
         (code / "fl_app" / "__main__.py").write_text(script)
         folders = Folders(*(tmp_path / name for name in ("config", "data", "state", "output")))
-        made.append(Application(role, code, folders, tmp_path / "application.log", start="the start"))
+        log = log or ApplicationLog(tmp_path / "application.log")
+        made.append(Application(role, code, folders, log, start="the start"))
         return made[-1]
 
     yield start
@@ -122,6 +128,45 @@ def test_its_last_words_are_not_those_of_the_one_before(run: Run) -> None:
     second = run("print('all is well')")
     end_of(second)
     assert second.last_words() == "all is well"
+
+
+def test_its_log_is_begun_anew_while_it_speaks_and_every_line_arrives_once(
+    run: Run, tmp_path: Path, account: FakeAccount
+) -> None:
+    log = ApplicationLog(tmp_path / "application.log", bound=1000)
+    shipper = Shipper(account, "hospital-a", log)
+    application = run("for number in range(3000): print('line', number)", log=log)
+    while application.exit_code() is None:
+        shipper.ship()
+    shipper.ship()
+    assert account.lines["hospital-a/application"] == [f"line {number}" for number in range(3000)]
+    assert (tmp_path / "application.log.1").exists()
+
+
+def test_what_cannot_be_written_is_told_once_and_holds_nobody_up(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = ApplicationLog(tmp_path / "is not there" / "application.log")
+    with caplog.at_level(logging.ERROR):
+        application = run("for _ in range(20000): print('a line that nobody keeps')\nprint('done')", log=full)
+        assert end_of(application) == 0
+    assert application.last_words() == "done"
+    assert caplog.text.count("cannot be written here, and is lost") == 1
+
+
+def test_what_it_started_and_left_behind_does_not_hold_up_its_end(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node_bootstrap.agent.application._LISTENING_SECONDS", 0.05)
+    application = run(
+        "import pathlib, subprocess\nchild = subprocess.Popen(['sleep', '60'])\n"
+        "pathlib.Path('child').write_text(str(child.pid))\nprint('done')\n"
+    )
+    try:
+        assert end_of(application) == 0
+        assert application.last_words() == "done"
+    finally:
+        os.kill(int((tmp_path / "output" / "child").read_text()), signal.SIGKILL)
 
 
 def test_how_far_the_one_before_had_come_is_not_how_far_this_one_is(run: Run, tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ def life(node: Node, aws: RecordedAws, reached: Account, tmp_path_factory: pytes
     folder, made = tmp_path_factory.mktemp(node.id), aws.account
     authority = Authority.open(folder / "identity", "fed")
     agent = Loop(facts_of(node), reached, folder / "root", folder / "state")
-    agent.application_log.parent.mkdir(parents=True)
-    agent.application_log.write_text("a line\n")
+    (folder / "root").mkdir()
+    agent.application_log.add(b"a line\n")
     agent.step()
     made.told[contract.AUTHORITY] = authority.pem.decode()
     made.told[contract.CERTIFICATE] = authority.sign(made.told[contract.REQUEST].encode(), node, days=1).decode()

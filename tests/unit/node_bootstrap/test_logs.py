@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from fake_node import FakeAccount
 
+from node_bootstrap.agent.application_log import ApplicationLog
 from node_bootstrap.agent.logs import Shipper
 
 
@@ -20,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shipper(account: FakeAccount, file: Path) -> Shipper:
-    return Shipper(account, "hospital-a", file)
+    return Shipper(account, "hospital-a", ApplicationLog(file))
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_an_agent_that_comes_after_goes_on_where_the_one_before_was_killed(
     add(file, b"one\n")
     shipper.ship()
     add(file, b"two\n")  # and then the agent was killed
-    Shipper(account, "hospital-a", file).ship()
+    Shipper(account, "hospital-a", ApplicationLog(file)).ship()
     assert account.lines["hospital-a/application"] == ["one", "two"]
 
 

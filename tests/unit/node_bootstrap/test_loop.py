@@ -16,6 +16,7 @@ from infra.identity import Authority
 from node_bootstrap import contract
 from node_bootstrap.agent import loop as loop_module
 from node_bootstrap.agent.application import Folders
+from node_bootstrap.agent.application_log import ApplicationLog
 from node_bootstrap.agent.loop import Loop
 from node_bootstrap.agent.notices import Notice
 
@@ -94,7 +95,7 @@ def machine(
     """A machine that has just come up; nothing was given to it yet."""
     made = Machine(account, tmp_path / "machine", all_nodes["hospital-a"], authority)
 
-    def application(role: str, code: Path, folders: Folders, log: Path, *, start: str) -> FakeApplication:
+    def application(role: str, code: Path, folders: Folders, log: ApplicationLog, *, start: str) -> FakeApplication:
         made.applications.append(FakeApplication(role, code, folders, log, start=start))
         return made.application
 

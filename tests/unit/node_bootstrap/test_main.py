@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from fake_node import FACTS, FakeAccount
 
 from node_bootstrap.agent import __main__ as agent
+from node_bootstrap.agent.application_log import ApplicationLog
 
 Steps = list[Callable[[], object]]
 
@@ -22,7 +23,7 @@ class Scripted:
     """In place of the loop: each step does what is next; the last ends the process as a signal would."""
 
     def __init__(self, steps: Steps, folder: Path) -> None:
-        self.steps, self.application_log, self.closed = steps, folder / "application.log", 0
+        self.steps, self.application_log, self.closed = steps, ApplicationLog(folder / "application.log"), 0
         self.standing: dict[str, Any] = {}
 
     def step(self) -> None:

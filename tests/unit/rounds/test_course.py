@@ -218,6 +218,23 @@ def test_who_is_expelled_stays_so_over_a_restart_and_is_asked_again_with_a_new_c
     assert again.course.book.asked == ("a", "b")
 
 
+def test_a_site_that_is_taken_out_and_put_back_is_neither_known_nor_expelled_any_more(tmp_path: Path) -> None:
+    run = Run(tmp_path, ("a", "b", "c"), rounds=5)
+    run.come("a", "b", "c")
+    run.course.expelled("b")
+    run.roster("a")
+    run.course.tick()
+    assert (run.course.known, run.course.ledger.expelled) == ({"a"}, set())
+    run.roster("a", "b", "c")
+    run.course.tick()
+    asked = len(run.tasks)
+    run.answer("a")
+    assert run.tasks[asked:] == [("a", 1)]  # the others have not reported again
+    run.come("b", "c")
+    run.answer("a")
+    assert sorted(run.tasks[asked + 1 :]) == [("a", 2), ("b", 2), ("c", 2)]
+
+
 def test_a_stop_before_anything_is_open_does_not_wait_and_one_in_a_round_waits_for_its_end(tmp_path: Path) -> None:
     idle = Run(tmp_path / "idle", ("a", "b"), rounds=5)
     with pytest.raises(Stopped):

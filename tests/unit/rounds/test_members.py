@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "helpers"))
 
 from fl_processes import run_files
 
-from fl_app.rounds.members import Members, RosterFile
+from fl_app.rounds.members import Change, Members, RosterFile
 from fl_app.rounds.ranks import Ranks
 
 
@@ -31,21 +31,23 @@ def members(tmp_path: Path) -> Members:
 
 
 def test_nothing_changes_while_the_file_does_not(members: Members) -> None:
-    assert not members.have_changed(set(), set())
+    assert not members.look()
     assert members.now(()) == ("a", "b")
 
 
-def test_a_site_that_is_added_comes_last_and_one_that_is_taken_out_is_forgotten(
-    members: Members, tmp_path: Path
-) -> None:
+def test_a_site_that_is_added_comes_last_and_one_that_is_taken_out_is_told(members: Members, tmp_path: Path) -> None:
     write(tmp_path / "config", "c", "b")
-    known, expelled = {"a", "b"}, {"a"}
-    assert members.have_changed(known, expelled)
+    assert members.look() == Change(new=frozenset({"c"}), gone=frozenset({"a"}))
     assert members.now(()) == ("b",)  # it has not been heard of yet, and keeps nobody waiting
     assert members.arrived("c")
     assert members.now(()) == ("b", "c")
     assert not members.arrived("c")
-    assert (known, expelled) == ({"b"}, set())
+
+
+def test_the_same_sites_in_another_order_are_no_change(members: Members, tmp_path: Path) -> None:
+    write(tmp_path / "config", "b", "a")
+    assert members.look() is None
+    assert members.roster == ("a", "b")
 
 
 def test_an_expelled_site_takes_no_part(members: Members) -> None:
@@ -54,9 +56,9 @@ def test_an_expelled_site_takes_no_part(members: Members) -> None:
 
 def test_a_folder_that_is_just_being_replaced_changes_nothing(members: Members, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "config")
-    assert not members.have_changed(set(), set())
+    assert not members.look()
     write(tmp_path / "config", "a", "b", "c")
-    assert members.have_changed(set(), set())
+    assert members.look()
 
 
 def test_a_file_that_cannot_be_used_is_said_once_and_changes_nothing(
@@ -64,8 +66,8 @@ def test_a_file_that_cannot_be_used_is_said_once_and_changes_nothing(
 ) -> None:
     (tmp_path / "config" / "fedml_config.yaml").write_text("federate_args: [")
     with caplog.at_level(logging.WARNING):
-        assert not members.have_changed(set(), set())
-        assert not members.have_changed(set(), set())
+        assert not members.look()
+        assert not members.look()
     assert caplog.text.count("cannot be used") == 1
     assert members.now(()) == ("a", "b")
 

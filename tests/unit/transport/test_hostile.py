@@ -5,32 +5,20 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
 import torch
-from authority import Authority
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_streams import GREETING, STATUS, TLS_NAME, Place, assert_others_go_on, letter, wait_until
+from wire_place import GREETING, STATUS, TLS_NAME, Place, assert_others_go_on, letter, wait_until
 
 from fl_app.transport.events import Received
 from fl_app.transport.frames import CHUNK, Letter, letter_frames
 from fl_app.transport.wire import Envelope, encode_header, encode_tensors
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-
-@pytest.fixture
-def place(tmp_path: Path, authority: Authority) -> Iterator[Place]:
-    made = Place(tmp_path, authority)
-    yield made
-    made.close()
 
 
 def big(size: int) -> Letter:
@@ -99,9 +87,9 @@ def test_messages_that_skip_a_number_or_come_again_and_again_are_refused(place: 
 
 
 def test_a_message_that_trickles_in_is_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fl_app.transport.hub._MESSAGE_SECONDS", 0.5)
+    monkeypatch.setattr("fl_app.transport.site_stream._MESSAGE_SECONDS", 0.5)
     monkeypatch.setattr("fl_app.transport.hub._LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("fl_app.transport.hub._SLOWEST_BYTES", 1 << 30)
+    monkeypatch.setattr("fl_app.transport.site_stream._SLOWEST_BYTES", 1 << 30)
     place.start_hub()
     ended = threading.Event()
 

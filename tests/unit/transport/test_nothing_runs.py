@@ -38,7 +38,7 @@ from fl_app.tracking import open_tracker
 from fl_app.transport.audit import AuditLog
 from fl_app.transport.frames import Hello, Letter, hello_frame, letter_frames
 from fl_app.transport.identity import load_credentials
-from fl_app.transport.managers import HubManager
+from fl_app.transport.hub_manager import HubManager
 from fl_app.transport.options import PATH, channel_options
 from fl_app.transport.wire import Envelope, encode_header, encode_tensors
 import grpc

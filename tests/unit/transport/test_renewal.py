@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +11,7 @@ from pathlib import Path
 import pytest
 from authority import Authority
 from cryptography import x509
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_streams import GREETING, STATUS, Inbox, Place, assert_others_go_on, wait_until
+from wire_place import GREETING, STATUS, Inbox, Place, assert_others_go_on, wait_until
 
 from fl_app.errors import IdentityError
 from fl_app.transport.events import Failed, Joined, Received, Returned
@@ -83,14 +80,6 @@ class Both:
 
 
 @pytest.fixture
-def place(tmp_path: Path, authority: Authority) -> Iterator[Place]:
-    (tmp_path / "place").mkdir()
-    made = Place(tmp_path / "place", authority)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def both(place: Place, tmp_path: Path, authority: Authority) -> Iterator[Both]:
     made = Both(place, tmp_path / "homes", authority)
     yield made
@@ -148,7 +137,7 @@ def test_the_hub_changes_its_certificate_without_ending_a_stream_and_new_ones_se
     both: Both, authority: Authority
 ) -> None:
     new = both.hub_home.swap(authority)
-    wait_until(lambda: both.hub._credentials == new)
+    wait_until(lambda: both.hub.admission.credentials == new)
     both.send()
     assert both.arrived()
     assert both.hub.connected() == {"site-a"}
@@ -160,14 +149,14 @@ def test_the_authority_changes_in_steps_and_messages_go_on(both: Both, authority
     both.hub_home.swap(authority, new, keep=True)
     both.home.swap(authority, new, keep=True)
     both.inbox.wait_for(Returned)
-    wait_until(lambda: len(both.hub._credentials.authorities) == 2)
+    wait_until(lambda: len(both.hub.admission.credentials.authorities) == 2)
     both.home.swap(new, authority)
     both.inbox.wait_for(Returned)
     both.hub_home.swap(new, authority)
     both.send()
     assert both.arrived()
     final = both.hub_home.swap(new)
-    wait_until(lambda: both.hub._credentials == final)
+    wait_until(lambda: both.hub.admission.credentials == final)
     both.home.swap(new)
     both.inbox.wait_for(Returned)
     both.send()

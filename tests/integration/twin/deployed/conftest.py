@@ -11,18 +11,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "helpers"))
 
+from dealt_eicu import deal_eicu
 from desk import CDK
+from marks import mark_integration
 from twin_desk import TwinDesk
 
 from infra.local.twin.depth import Depth, missing
 
-_HERE = Path(__file__).parent
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +40,7 @@ def possible() -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def dealt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic eICU of 300 stays, dealt to two sites."""
-    from fl_app.eicu.deal import deal
-    from fl_app.eicu.synthetic import synthesize
-
-    root = tmp_path_factory.mktemp("eicu")
-    synthesize(root / "eicu", 300, seed=1)
-    deal(root / "eicu", root / "sites", ["hospital-a", "hospital-b"], seed=1)
-    return root / "sites"
+    return deal_eicu(tmp_path_factory.mktemp("eicu"))
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +60,4 @@ def make_desk(
 
     yield make
     for desk in made:
-        for process in desk.started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        desk.run("local", "down")
+        desk.close()

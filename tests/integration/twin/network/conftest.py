@@ -11,16 +11,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "helpers"))
 
+from marks import mark_integration
 from twin_world import As, in_world, world_or_skip
 
-_HERE = Path(__file__).parent
 T = TypeVar("T")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.integration)
+    mark_integration(Path(__file__).parent, items)
 
 
 @pytest.fixture

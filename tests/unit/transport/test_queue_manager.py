@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from fl_app.transport.managers import QueueManager
+from fl_app.transport.queue_manager import QueueManager
 
 
 def test_a_loop_without_events_and_timers_looks_up_again_soon() -> None:
