@@ -132,9 +132,9 @@ class Admission:
         """Take a site's certificate for its last one.
 
         Raises:
-            Refusal: the credentials have changed since the stream was opened.
+            Refusal: credentials or roster have changed since the stream was opened.
         """
-        wrong = self.against(site, certificate)
+        wrong = self.against(site, certificate) if site in self.roster else self.removed(site)
         if wrong:
             raise wrong
         with self._lock:

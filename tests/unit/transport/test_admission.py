@@ -248,6 +248,16 @@ def test_a_certificate_that_is_revoked_between_opening_and_greeting_does_not_gre
     assert admission.serials() == {}
 
 
+def test_a_site_that_is_taken_from_the_roster_between_opening_and_greeting_does_not_greet(
+    place: Place, admission: Admission
+) -> None:
+    certificate = opens(admission, place.issue("site-a"))
+    admission.admit(("site-b",))
+    with pytest.raises(Refusal, match="site-a is not on the roster any more"):
+        admission.greets("site-a", certificate)
+    assert admission.serials() == {}
+
+
 def test_negative_control_a_certificate_that_is_good_greets_and_is_known_from_then_on(
     place: Place, admission: Admission
 ) -> None:
