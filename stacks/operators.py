@@ -1,8 +1,9 @@
 """The least that a person needs in a node's account, by what they do there; documents for an account's admin to attach.
 
-Four roles, because they should not be one: who deploys makes and deletes resources, and reads nothing; who operates
+Five roles, because they should not be one: who deploys makes and deletes resources, and reads nothing; who operates
 starts, stops and reads what nodes say, and cannot read a patient's row; who fills ``data/`` reads and writes just that;
-and a shell on a node, as root, is a way to everything that the node can read. Nothing here imports CDK.
+a shell on a node, as root, is a way to everything that the node can read; and who makes machine images touches no node.
+Nothing here imports CDK.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Any, Final, Literal, get_args
 from infra.federation.derive import Node, accept_role_name, authority_secret, nodes, stack_name
 from infra.federation.model import Federation
 from node_bootstrap import contract
+from stacks import image_builders, made
+from stacks.made import allow_each as _allow
 from stacks.permissions import Statement, allow, policy
 
-Role = Literal["deployer", "operator", "steward", "shell"]
+Role = Literal["deployer", "operator", "steward", "shell", "builder"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 #: What each role is for, in a sentence.
@@ -23,12 +26,9 @@ PURPOSES: Final[dict[Role, str]] = {
     "operator": "supplies releases and run files, starts, stops, watches; reads results, never data/",
     "steward": "fills data/ of the account's bucket, and nothing else",
     "shell": "a shell or a command on the node, which is root there: to be given for the hour in which it is needed",
+    "builder": "makes machine images and says which accounts may launch them; touches no node",
 }
 
-_STACKS = (
-    "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack Describe* ExecuteChangeSet GetTemplate "
-    "ListStackResources RollbackStack"
-)
 _MADE_IN_EC2 = (
     "AllocateAddress AssociateRouteTable AttachInternetGateway AttachVolume AuthorizeSecurityGroup* "
     "CreateFlowLogs CreateInstanceConnectEndpoint CreateInternetGateway "
@@ -43,29 +43,7 @@ _MADE_IN_EC2 = (
     "UpdateSecurityGroupRuleDescriptions*"
 )
 _PEERING = " CreateVpcPeeringConnection DeleteVpcPeeringConnection"
-_MADE_ROLES = (
-    "CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy GetRole GetRolePolicy "
-    "ListAttachedRolePolicies ListRolePolicies PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole "
-    "UpdateAssumeRolePolicy UpdateRole"
-)
-#: Those by which a role could get past its boundary.
-_BOUNDED = frozenset({"CreateRole", "DeleteRolePermissionsBoundary", "PutRolePermissionsBoundary", "PutRolePolicy"})
-_MADE_PROFILES = (
-    "AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile "
-    "RemoveRoleFromInstanceProfile"
-)
-_MADE_BUCKETS = (
-    "CreateBucket DeleteBucket DeleteBucketPolicy GetBucket* GetEncryptionConfiguration GetLifecycleConfiguration "
-    "PutBucketLogging PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock "
-    "PutBucketTagging PutBucketVersioning PutEncryptionConfiguration PutLifecycleConfiguration"
-)
 _LOOKED_AT = "GetBucketPolicy GetBucketPublicAccessBlock GetBucketVersioning GetEncryptionConfiguration"
-#: An access log is switched off first: what is done to one bucket would fill another.
-_EMPTIED_BUCKETS = "DeleteObject DeleteObjectVersion ListBucket ListBucketVersions PutBucketLogging"
-_MADE_LOGS = (
-    "CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DisassociateKmsKey ListTagsForResource "
-    "PutRetentionPolicy TagResource UntagResource"
-)
 _MADE_KEYS = (
     "DisableKeyRotation EnableKeyRotation GetKeyPolicy GetKeyRotationStatus PutKeyPolicy "
     "ScheduleKeyDeletion TagResource UntagResource UpdateKeyDescription"
@@ -82,8 +60,6 @@ _AUDITED = (
 #: What EC2 asks KMS in the name of who has an encrypted volume made.
 #: Source: Amazon EBS User Guide, "Permissions for IAM users".
 _VOLUMES = "CreateGrant Decrypt DescribeKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo"
-#: As many characters of a stack's name are in the name of its bucket, role or profile whatever is cut.
-_NAME_KEPT = 24
 #: What is made to watch a node.
 _ALARMS = "DeleteAlarms PutMetricAlarm TagResource UntagResource"
 _DASHBOARDS = "DeleteDashboards PutDashboard"
@@ -104,10 +80,27 @@ _TOLD = (
 )
 
 
+def roles_in(node: Node) -> tuple[Role, ...]:
+    """Return the roles that there are in a node's account: images are made in the aggregator's alone."""
+    return tuple(role for role in ROLES if role != "builder" or node.role == "aggregator")
+
+
 def document(federation: Federation, node: Node, role: Role) -> dict[str, Any]:
-    """Return the policy document of a role in a node's account; the same federation gives the same document."""
-    made = {"deployer": _deployer, "operator": _operator, "steward": _steward, "shell": _shell}[role]
-    return policy(*made(federation, node))
+    """Return the policy document of a role in a node's account; the same federation gives the same document.
+
+    Args:
+        federation: the node's.
+        node: in whose account.
+        role: one of :func:`roles_in`.
+    """
+    statements = {
+        "deployer": _deployer,
+        "operator": _operator,
+        "steward": _steward,
+        "shell": _shell,
+        "builder": image_builders.statements,
+    }[role]
+    return policy(*statements(federation, node))
 
 
 def _deployer(federation: Federation, node: Node) -> list[Statement]:
@@ -120,14 +113,14 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
     named = [node.role_name, *accepting, _named_after(federation, node, "Network")]
     roles = [f"arn:aws:iam::{node.account}:role/{each}" for each in named]
     is_site = node.account != hub.account
-    bounded = _BOUNDED if node.permissions_boundary else frozenset()
+    bounded = made.BOUNDED if node.permissions_boundary else frozenset()
     statements = [
-        _allow("OwnStacks", "cloudformation", _STACKS, _stacks(federation, node)),
+        _allow("OwnStacks", "cloudformation", made.STACKS, _stacks(federation, node)),
         _allow("MadeByTheStacks", "ec2", f"{_MADE_IN_EC2}{_PEERING if is_site else ''}", ["*"], through | in_region),
         _allow(
             "RolesByTheStacks",
             "iam",
-            f"{_but(_MADE_ROLES, bounded)} {_MADE_PROFILES}",
+            f"{made.but(made.ROLES, bounded)} {made.PROFILES}",
             [*roles, f"arn:aws:iam::{node.account}:instance-profile/{_named_after(federation, node, 'Node')}"],
             through,
         ),
@@ -143,7 +136,7 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
             [f"arn:aws:iam::{node.account}:role/aws-service-role/*"],
             {"StringEquals": {"iam:AWSServiceName": ["ec2-instance-connect.amazonaws.com", "spot.amazonaws.com"]}},
         ),
-        _allow("LogGroups", "logs", _MADE_LOGS, _log_groups(node), through),
+        _allow("LogGroups", "logs", made.LOGS, _log_groups(node), through),
         # Neither has a resource: a flow log is delivered by the service, for whom EC2 asks.
         _allow("FlowLogs", "logs", "CreateLogDelivery DeleteLogDelivery", ["*"], through),
         # A log group that was retained is taken over by the command itself: CloudFormation imports it as it is.
@@ -176,10 +169,10 @@ def _deployer(federation: Federation, node: Node) -> list[Statement]:
     if node.spec.bucket is not None:
         statements.append(_allow("LookAtTheOwnBucket", "s3", _LOOKED_AT, [_bucket(federation, node)]))
     if node.spec.bucket is None:
-        statements.append(_allow("BucketsByTheStacks", "s3", _MADE_BUCKETS, [_bucket(federation, node)], through))
+        statements.append(_allow("BucketsByTheStacks", "s3", made.BUCKETS, [_bucket(federation, node)], through))
     if node.spec.bucket is None and node.spec.on_destroy == "delete":
         arns = [_bucket(federation, node), *_objects(federation, node, "")]
-        statements.append(_allow("EmptyTheBucketAtTheEnd", "s3", _EMPTIED_BUCKETS, arns))
+        statements.append(_allow("EmptyTheBucketAtTheEnd", "s3", made.EMPTIED_BUCKETS, arns))
     if is_site:
         peer = f"arn:aws:iam::{hub.account}:role/{accept_role_name(federation, node.id)}"
         statements.append(allow("HaveThePeeringAccepted", ["sts:AssumeRole"], [peer], through))
@@ -356,7 +349,7 @@ def _bucket(federation: Federation, node: Node) -> str:
 
 def _named_after(federation: Federation, node: Node, part: str) -> str:
     """Return the pattern of what CloudFormation names after a node's stack."""
-    return f"{stack_name(federation, _stack_id(node, part))[:_NAME_KEPT]}*"
+    return f"{stack_name(federation, _stack_id(node, part))[: made.NAME_KEPT]}*"
 
 
 def _stacks(federation: Federation, node: Node) -> list[str]:
@@ -407,11 +400,3 @@ def _tagged(federation: Federation, node: Node) -> Statement:
 
 def _requested(federation: Federation, node: Node) -> Statement:
     return {f"aws:RequestTag/{key}": value for key, value in _marks(federation, node).items()}
-
-
-def _but(names: str, without: frozenset[str]) -> str:
-    return " ".join(name for name in names.split() if name not in without)
-
-
-def _allow(sid: str, service: str, names: str, resources: list[str], condition: Statement | None = None) -> Statement:
-    return allow(sid, [f"{service}:{name}" for name in names.split()], resources, condition)

@@ -52,6 +52,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a site's startup kit: templates, summary, release and script, and nothing of anybody else's."""
+    from infra.cli.image_sharing import warn_of_image
     from infra.cli.nodes import remotes_of
     from infra.cli.supplying import release_of
     from infra.deployment.assembly import synthesize
@@ -62,6 +63,7 @@ def export(
     (hub,) = remotes_of(here, [AGGREGATOR_ID])
     assembly = synthesize(here.file, here.federation, home=here.home)
     _refuse_unless_expected(here, hub, node)
+    warn_of_image(here, node)
     kit = kits.make(
         here.federation,
         node,
@@ -97,6 +99,7 @@ def join(
     from infra.accounts import explained
     from infra.cli.deploy import place
     from infra.cli.identity_change import authority_here
+    from infra.cli.image_sharing import warn_of_image
     from infra.cli.nodes import remotes_of
     from infra.cli.supplying import release_of
     from infra.deployment.assembly import synthesize
@@ -116,6 +119,7 @@ def join(
     with explained(hub.where):
         connections = _connections(hub, handed.values["PeeringId"])
         joining.check_peering(str(file), handed, connections, _of_hub(hub, "HubNetwork", "VpcId"))
+    warn_of_image(here, handed.node)
     kept = here.home / "hand-over" / here.federation.name / f"{handed.node.id}.json"
     # Who may not have a certificate is not linked either.
     answered = joining.answer(handed, here.federation, authority, kept, renew=renew)

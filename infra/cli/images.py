@@ -12,6 +12,7 @@ import typer
 
 from infra.cli.context import Aws, Context, context
 from infra.cli.deploy import NotConfirmed, confirm, place
+from infra.cli.image_sharing import share
 from infra.errors import FederateError
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class BadOption(FederateError):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    image = typer.Typer(no_args_is_help=True, help="Machine images: make them, rehearse it, pin them.")
+    image = typer.Typer(no_args_is_help=True, help="Machine images: make them, rehearse it, pin and share them.")
     image.command("show", epilog="Example: federate image show")(show)
     image.command("lock", epilog="Example: federate image lock --ami ami-0123456789abcdef0 --kind gpu")(lock)
+    image.command("share", epilog="Example: federate image share")(share)
     image.command("deploy", epilog="Example: federate image deploy")(deploy)
     image.command("build", epilog="Example: federate image build --wait")(build)
     image.command("destroy", epilog="Example: federate image destroy --yes")(destroy)
@@ -139,7 +141,7 @@ def lock(
     text = "\n".join(change.text() for change in changed)
     if not here.json:
         print(text)
-    _confirm(f"Write {path.name}?", what=f"{path.name} is written", yes=yes)
+    ask_first(f"Write {path.name}?", what=f"{path.name} is written", yes=yes)
     path.write_text(locked.changed(chosen).text(), "utf-8")
     here.answer({**document, "written": True}, f"Written: {path}. Nodes keep the image that they have until replaced.")
 
@@ -284,7 +286,12 @@ def _as_written(here: Context) -> Federation:
     return load(here.file, locked=False, without_images=True).federation
 
 
-def _confirm(question: str, *, what: str, yes: bool) -> None:
+def ask_first(question: str, *, what: str, yes: bool) -> None:
+    """Have a person confirm what was shown, on AWS on loopback too.
+
+    Raises:
+        NotConfirmed: nobody is there.
+    """
     if yes:
         return
     if not sys.stdin.isatty():

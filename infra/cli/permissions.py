@@ -44,7 +44,9 @@ def permissions(
     whose: Annotated[
         str | None, typer.Argument(metavar="[NODE]", help="In whose account; the aggregator's if left out.")
     ] = None,
-    role: Annotated[str | None, typer.Option(help="deployer, operator, steward or shell; all if left out.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="deployer, operator, steward, shell or builder; all if left out.")
+    ] = None,
     for_: Annotated[
         Own | None,
         typer.Option("--for", help="The statements that the policy of the account's own bucket or key is to have."),
@@ -80,11 +82,17 @@ def _node(here: Context, whose: str | None, node: str | None) -> Node:
 
 
 def _of_people(here: Context, node: Node, role: str | None) -> None:
-    from stacks.operators import PURPOSES, ROLES, document
+    from infra.federation.derive import AGGREGATOR_ID
+    from stacks.operators import PURPOSES, ROLES, document, roles_in
 
     if role is not None and role not in ROLES:
         raise NoSuchRole(f"There is no role {role}.", remedy=f"One of: {', '.join(ROLES)}.")
-    made = {each: document(here.federation, node, each) for each in ROLES if role in (None, each)}
+    if role is not None and role not in roles_in(node):
+        raise NoSuchRole(
+            f"There is no {role} in the account of {node.id}: images are made in the aggregator's account alone.",
+            remedy=f"federate permissions {AGGREGATOR_ID} --role {role}, or one of: {', '.join(roles_in(node))}.",
+        )
+    made = {each: document(here.federation, node, each) for each in roles_in(node) if role in (None, each)}
     if role is not None:
         (policy,) = made.values()
         here.answer(policy, json.dumps(policy, indent=1))

@@ -82,7 +82,9 @@ def add_site(
     after = blocks.with_block(text, block)
     comparison = _proven(here, after, site)
     _write(here, text, after, dry_run=dry_run)
-    then = (
+    # Its image was shared with the sites of the time when it was made.
+    share = "" if account == here.federation.aggregator.account else "federate image share, then "
+    then = share + (
         f"federate deploy --only {AGGREGATOR_ID}, then federate export {site}"
         if profile is None
         else f"federate deploy --only {AGGREGATOR_ID} --only {site}, then federate start {site}"

@@ -15,7 +15,8 @@ from infra.federation.images import LockedImage, Slot
 #: Tags of the images that the pipeline makes; :mod:`stacks.node_image` puts them there.
 OF, KIND, VERSION = "federate:image-of", "federate:kind", "federate:version"
 _UNKNOWN = "unknown"
-_ABSENT = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
+#: What EC2 calls an image that is not there, or that the account may not see.
+ABSENT = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
 
 
 class NoSuchImage(FederateError):
@@ -71,7 +72,7 @@ class Images:
         try:
             described = self._ec2(region).describe_images(ImageIds=[image])["Images"]
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in _ABSENT:
+            if error.response.get("Error", {}).get("Code") not in ABSENT:
                 with explained(self._where):
                     raise
             described = []

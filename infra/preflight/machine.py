@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import Problem, Severity
 from infra.federation.derive import Node, nodes
+from infra.images import sharing
 from infra.preflight.capacity import instance_types
 from infra.preflight.check import Check, Visit, code_of, is_refusal
 
@@ -25,7 +26,8 @@ def image(visit: Visit) -> Iterator[Problem]:
             yield visit.problem(
                 f"the account does not see the image {id_} (of {names}): there is none, or it is not shared with it.",
                 "An image of this Region that the account owns, or has launch permission for.",
-                f"Its owner shares it: aws ec2 modify-image-attribute --image-id {id_} --region {visit.region} "
+                "Where the aggregator's account owns it: federate image share. Any other owner shares it with aws ec2 "
+                f"modify-image-attribute --image-id {id_} --region {visit.region} "
                 f"--launch-permission 'Add=[{{UserId={visit.account}}}]'.",
             )
         elif found.get("State", "available") != "available":
@@ -35,6 +37,18 @@ def image(visit: Visit) -> Iterator[Problem]:
         else:
             yield from _encryption(visit, found)
             yield from _owner(visit, found)
+
+
+def shared(visit: Visit) -> Iterator[Problem]:
+    """Find accounts that may not launch an image of the aggregator's: also those that nobody here can ask."""
+    for one in sharing.read(visit.federation, visit.accounts):
+        for account in one.lacking:
+            yield visit.problem(
+                f"account {one.whose(account)} may not launch the image {one.image} of this account ({one.region}).",
+                "Launch permission for each account whose nodes get it.",
+                "federate image share shows what is lacking, and adds it.",
+                Severity.WARNING,
+            )
 
 
 def _unpinned(visit: Visit) -> Iterator[Problem]:
@@ -199,6 +213,13 @@ CHECKS = (
         "Can the account launch the nodes' machine images?",
         ("ec2:DescribeImages", "ec2:DescribeSnapshots", "kms:DescribeKey", "cloudformation:ListStacks"),
         image,
+    ),
+    Check(
+        "image-share",
+        "May the accounts of all sites launch the images that the aggregator's account owns?",
+        ("ec2:DescribeImages", "ec2:DescribeImageAttribute"),
+        shared,
+        lambda visit: visit.is_hub,
     ),
     Check(
         "architecture",

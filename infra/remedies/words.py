@@ -83,9 +83,9 @@ ENTRIES: tuple[Entry, ...] = (
         "image-not-shared",
         r"Not authorized for images: \[(?P<image>ami-\w+)\]",
         "{image} exists, but its owner has not given this account the permission to launch it.",
-        "The owner of the image adds this account: aws ec2 modify-image-attribute --image-id {image} "
-        "--launch-permission Add=[{{UserId=ACCOUNT}}]. An image encrypted with AWS's own key cannot be shared "
-        "(docs/machine-image.md).",
+        "federate image share adds this account where the aggregator's account owns the image; any other owner "
+        "does it with aws ec2 modify-image-attribute --image-id {image} --launch-permission "
+        "Add=[{{UserId=ACCOUNT}}]. An image encrypted with AWS's own key cannot be shared (docs/machine-image.md).",
     ),
     _entry(
         "image-architecture",

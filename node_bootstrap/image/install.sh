@@ -27,6 +27,7 @@ pip=("$target/venv/bin/python" -m pip --disable-pip-version-check install --quie
 "${pip[@]}" --no-deps fedml
 install -m 0755 "$here"/federate-{bootstrap,state,failed} "$target/bin/"
 install -m 0644 "$here"/federate-{state,agent}.service /etc/systemd/system/
+install -D -m 0644 "$here/federate-sysctl.conf" /etc/sysctl.d/60-federate.conf # read at every boot
 
 # Where there is an SSH server, it admits federate-operator alone, by keys that EC2 Instance Connect holds for a minute.
 if [ -d /etc/ssh/sshd_config.d ]; then

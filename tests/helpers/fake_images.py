@@ -32,16 +32,22 @@ class FakeImages:
 
     by_region: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     own: str = "333333333333"
+    #: Image to its launch permission.
+    launch: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    #: What was changed: image and the request's permission.
+    changed: list[tuple[str, Any]] = field(default_factory=list)
 
     def client(self, service: str, *, profile: str, region: str) -> Any:
         assert (service, profile) == ("ec2", "aggregator")
-        return _Ec2(self.by_region.get(region, []), self.own)
+        return _Ec2(self.by_region.get(region, []), self.own, self.launch, self.changed)
 
 
 @dataclass
 class _Ec2:
     images: list[dict[str, Any]]
     own: str
+    launch: dict[str, list[dict[str, str]]]
+    changed: list[tuple[str, Any]]
 
     def describe_images(self, *, ImageIds: Any = None, Owners: Any = None, Filters: Any = ()) -> Any:  # noqa: N803
         found = self.images
@@ -56,6 +62,22 @@ class _Ec2:
         for one in Filters:
             found = [image for image in found if self._value(image, one["Name"]) in one["Values"]]
         return {"Images": found}
+
+    def describe_image_attribute(self, *, ImageId: str, Attribute: str) -> Any:  # noqa: N803
+        assert Attribute == "launchPermission"
+        self._refuse_of_others(ImageId, "DescribeImageAttribute")
+        return {"ImageId": ImageId, "LaunchPermissions": list(self.launch.get(ImageId, []))}
+
+    def modify_image_attribute(self, *, ImageId: str, LaunchPermission: Any) -> Any:  # noqa: N803
+        self._refuse_of_others(ImageId, "ModifyImageAttribute")
+        self.changed.append((ImageId, LaunchPermission))
+        kept = [one for one in self.launch.get(ImageId, []) if one not in LaunchPermission.get("Remove", [])]
+        self.launch[ImageId] = kept + LaunchPermission.get("Add", [])
+        return {}
+
+    def _refuse_of_others(self, image: str, operation: str) -> None:
+        if next(one["OwnerId"] for one in self.images if one["ImageId"] == image) != self.own:
+            raise ClientError({"Error": {"Code": "AuthFailure", "Message": "Not authorized"}}, operation)
 
     @staticmethod
     def _value(image: dict[str, Any], name: str) -> Any:

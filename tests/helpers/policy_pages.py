@@ -16,7 +16,7 @@ from variants import example  # noqa: E402
 
 from infra.federation.derive import Node, nodes  # noqa: E402
 from infra.federation.model import Federation  # noqa: E402
-from stacks.operators import PURPOSES, ROLES, document  # noqa: E402
+from stacks.operators import PURPOSES, ROLES, document, roles_in  # noqa: E402
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: Page → the name of the generated part, and what makes it.
@@ -26,8 +26,11 @@ _PART = re.compile(r"(<!-- generated: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTAL
 def people() -> str:
     """Return who among people may do what, in Markdown: one table a role."""
     federation = Federation.model_validate(example())
-    site = nodes(federation)[1]
-    return "\n\n".join(f"### {role}\n\nIt {PURPOSES[role]}.\n\n{_table(federation, site, role)}" for role in ROLES)
+    hub, site, *_ = nodes(federation)
+    where = {role: site if role in roles_in(site) else hub for role in ROLES}
+    return "\n\n".join(
+        f"### {role}\n\nIt {PURPOSES[role]}.\n\n{_table(federation, where[role], role)}" for role in ROLES
+    )
 
 
 def _table(federation: Federation, node: Node, role: str) -> str:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     ),
     "infra.identity": ("infra.errors", "infra.federation"),
     "infra.nodes": (*_BELOW, "infra.identity"),
-    "infra.preflight": (*_BELOW, "infra.nodes", "infra.deployment", "stacks.resource_policies"),
+    "infra.preflight": (*_BELOW, "infra.nodes", "infra.deployment", "infra.images", "stacks.resource_policies"),
     "infra.cost": (*_BELOW,),
     "infra.images": _BELOW,
     "infra.local": _BELOW,

@@ -28,6 +28,8 @@ KEYS = "/_federate/keys/"
 QUOTAS = "/_federate/quotas"
 #: Where who plays an instance's metadata service asks for the keys of EC2 Instance Connect: ``?instance=i-…&user=…``.
 SSH_KEYS = "/_federate/ssh-keys"
+#: Where who gives instances a body takes (POST) those that ``ec2:RebootInstances`` was called for since the last time.
+REBOOTS = "/_federate/reboots"
 #: Takes the rules of :mod:`infra.local.aws.injected` (POST), and tells when they have answered (GET).
 FAILURES = "/_federate/failures"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
@@ -93,6 +95,8 @@ class LoopbackAws:
             return self._set_quota(request)
         elif path == SSH_KEYS:
             return self._ssh_keys(request)
+        elif path == REBOOTS and request.method == "POST":
+            return self._reboots()
         elif path == FAILURES:
             if request.method == "POST":
                 self.failures.replace(request.get_json()["rules"])
@@ -125,6 +129,11 @@ class LoopbackAws:
 
         found = SENT.of(request.args.get("instance", ""), request.args.get("user", ""))
         return Response(json.dumps(found), content_type="application/json")
+
+    def _reboots(self) -> Response:
+        from infra.local.aws.additions.reboots import REBOOTS as ASKED
+
+        return Response(json.dumps({"instances": ASKED.take()}), content_type="application/json")
 
 
 def _presigned(environ: WSGIEnvironment) -> str:

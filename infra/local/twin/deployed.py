@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from infra.federation.derive import AGGREGATOR_ID
 from infra.local.aws.accounts import SECRET, static_key
+from infra.local.twin import emulator
 from node_bootstrap.user_data import NoFacts, facts_in
 
 STATE_DEVICE = "/dev/sdf"
@@ -101,6 +102,14 @@ class Deployed:
                 if instance is not None:
                     running[instance.id] = instance
         return Seen(running, existing)
+
+    def rebooted(self) -> set[str]:
+        """Return the ids of instances whose reboot was asked through EC2's API; each time is told once.
+
+        Raises:
+            EndpointConnectionError: loopback AWS does not answer.
+        """
+        return set(emulator.take_reboots())
 
     def volumes(self) -> set[str]:
         """Return the ids of all volumes."""

@@ -9,7 +9,7 @@ from small_visit import IMAGE, stack
 from stubbed_aws import StubbedAccounts
 
 from infra.errors import Severity
-from infra.preflight.machine import architecture, default_key, image, named_key
+from infra.preflight.machine import architecture, default_key, image, named_key, shared
 
 KEY = "arn:aws:kms:us-east-1:333333333333:key/01234567-89ab-cdef-0123-456789abcdef"
 OWN_KEY = KEY.replace("333333333333", "111111111111")
@@ -33,6 +33,7 @@ def test_an_image_that_the_account_does_not_see_is_an_error_with_its_owners_comm
     aws.refuses("ec2.describe_images", code)
     (problem,) = image(visit())
     assert "does not see the image" in problem.found
+    assert "federate image share" in problem.remedy
     assert "Add=[{UserId=111111111111}]" in problem.remedy
 
 
@@ -152,3 +153,22 @@ def test_a_key_that_is_named_must_be_there(aws: StubbedAccounts, visit: Any) -> 
     aws.refuses("kms.describe_key", "NotFoundException")
     (problem,) = named_key(visit(site={"kms_key": OWN_KEY}))
     assert f"there is no key {OWN_KEY}" in problem.found
+
+
+@pytest.mark.parametrize(("may", "warnings"), [([], 1), ([{"UserId": "111111111111"}], 0), ([{"Group": "all"}], 0)])
+def test_a_site_that_may_not_launch_the_hubs_image_is_a_warning_with_the_command(
+    aws: StubbedAccounts, visit: Any, may: list[dict[str, str]], warnings: int
+) -> None:
+    shown(aws)
+    asked = {"ImageId": IMAGE, "Attribute": "launchPermission"}
+    aws.answers("ec2.describe_image_attribute", {"ImageId": IMAGE, "LaunchPermissions": may}, asked)
+    problems = list(shared(visit(to_hub=True, site={"operated_by": "site"})))
+    assert [problem.severity for problem in problems] == [Severity.WARNING] * warnings
+    for problem in problems:
+        assert "account 111111111111 (hospital-a) may not launch" in problem.found
+        assert "federate image share" in problem.remedy
+
+
+def test_who_may_launch_another_accounts_image_is_not_asked(aws: StubbedAccounts, visit: Any) -> None:
+    shown(aws, owner="999999999999")
+    assert list(shared(visit(to_hub=True))) == []

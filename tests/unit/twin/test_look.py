@@ -21,9 +21,14 @@ class FakeDeployed:
     stopped: set[str] = field(default_factory=set)
     without_role: set[str] = field(default_factory=set)
     hub: tuple[str, str] | None = ("eni-hub", "10.30.0.10")
+    rebooted_now: set[str] = field(default_factory=set)
 
     def instances(self) -> Seen:
         return Seen(dict(self.running), {*self.running, *self.stopped})
+
+    def rebooted(self) -> set[str]:
+        taken, self.rebooted_now = self.rebooted_now, set()
+        return taken
 
     def volumes(self) -> set[str]:
         return {instance.volume for instance in self.running.values()}
@@ -58,6 +63,10 @@ class FakeBodies:
     def end(self, instance: str) -> None:
         if self.alive.pop(instance, None) is not None:
             self.log.append(("end", instance))
+
+    def kill(self, instance: str) -> None:
+        if self.alive.pop(instance, None) is not None:
+            self.log.append(("kill", instance))
 
     def forget(self, instances: set[str], volumes: set[str]) -> None:
         self.log.append(("keep", *sorted(instances), *sorted(volumes)))
@@ -139,3 +148,33 @@ def test_a_node_that_cannot_be_booted_keeps_no_other_from_it(
     deployed.without_role = set()
     look(deployed, bodies)  # type: ignore[arg-type]
     assert bodies.alive == {"i-a": True, "i-0": True}
+
+
+def test_a_rebooted_instance_has_another_body_at_once_on_what_is_there(
+    deployed: FakeDeployed, bodies: FakeBodies, instance: Instance
+) -> None:
+    deployed.running["i-b"] = dataclasses.replace(instance, id="i-b")
+    look(deployed, bodies)  # type: ignore[arg-type]
+    bodies.log.clear()
+    deployed.rebooted_now = {"i-a"}
+    look(deployed, bodies)  # type: ignore[arg-type]
+    assert [entry[:2] for entry in bodies.log[:2]] == [("kill", "i-a"), ("start", "i-a")]
+    assert bodies.log[2:] == [("keep", "i-a", "i-b", "vol-a")]  # no root and no state volume is forgotten
+
+
+def test_a_reboot_is_done_once(deployed: FakeDeployed, bodies: FakeBodies) -> None:
+    look(deployed, bodies)  # type: ignore[arg-type]
+    deployed.rebooted_now = {"i-a"}
+    look(deployed, bodies)  # type: ignore[arg-type]
+    bodies.log.clear()
+    look(deployed, bodies)  # type: ignore[arg-type]
+    assert bodies.log == [("keep", "i-a", "vol-a")]
+
+
+def test_a_reboot_gives_no_body_to_what_is_stopped_or_has_just_been_booted(
+    deployed: FakeDeployed, bodies: FakeBodies
+) -> None:
+    deployed.rebooted_now = {"i-a", "i-stopped"}
+    deployed.stopped = {"i-stopped"}
+    look(deployed, bodies)  # type: ignore[arg-type]
+    assert [entry[:2] for entry in bodies.log[:-1]] == [("start", "i-a")]

@@ -13,6 +13,7 @@ def apply() -> None:
         connect_endpoints,
         console_output,
         log_keys,
+        reboots,
         run_command_api,
         ssh_keys_api,
     )
@@ -21,6 +22,7 @@ def apply() -> None:
     alarms_api.add()
     connect_endpoints.add()
     log_keys.add()
+    reboots.add()
     ssh_keys_api.add()
     run_command_api.add()
     console_output.add()

@@ -155,6 +155,8 @@ class OnLoopback:
 def look(deployed: Deployed, bodies: Bodies, off: Collection[str] = (), stand_ins: StandIns | None = None) -> Seen:
     """Make the bodies what the accounts say, and return that: running instances have one, others have none.
 
+    Those that were rebooted through EC2's API get another, on the same volumes.
+
     Args:
         deployed: the accounts.
         bodies: the bodies.
@@ -165,12 +167,17 @@ def look(deployed: Deployed, bodies: Bodies, off: Collection[str] = (), stand_in
         BotoCoreError: loopback AWS does not answer.
     """
     seen = deployed.instances()
+    rebooted = deployed.rebooted()
     if stand_ins is not None:
         stand_ins.follow(seen.running)
     for name in bodies:
         if name not in seen.running:
             _log.info("ends %s", name)
             bodies.end(name)
+    for name in rebooted:
+        if name in seen.running and bodies.is_alive(name):  # what has no body is about to boot anyway
+            _log.info("reboots %s", name)
+            bodies.kill(name)
     for instance in seen.running.values():
         if instance.facts.get("node") not in off and not bodies.is_alive(instance.id):
             bodies.end(instance.id)  # what a dead agent left behind

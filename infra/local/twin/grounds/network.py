@@ -9,18 +9,17 @@ import os
 import socket
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 from infra.errors import FederateError
 from infra.federation.model import Federation
-from infra.local.twin import network
+from infra.local.twin import emulator, network
 from infra.local.twin.control import Operation
 from infra.local.twin.deployed import Deployed, Instance, Places, Seen
 from infra.local.twin.faults import Deniable, Faults
@@ -94,10 +93,11 @@ class InNetwork:
 
     def look(self) -> None:
         """See :class:`infra.local.twin.keeper.Ground`."""
-        changes = self._ask("/_federate/health")["changes"]
+        changes = emulator.changes()
         is_old = time.monotonic() - self._read_at > _LOOK_AGAIN_SECONDS
         if changes != self._changes or is_old:
             self._read()
+            self._reboot(self._deployed.rebooted())
             self._changes = changes
         self._follow_instances()
 
@@ -246,6 +246,12 @@ class InNetwork:
             self._is_complete = True
         self._picture = picture
 
+    def _reboot(self, instances: Collection[str]) -> None:
+        for name in instances:
+            if self._nodes.is_alive(name):  # what has no body is about to boot anyway
+                _log.info("reboots %s", name)
+                self._nodes.kill(name)
+
     def _follow_instances(self) -> None:
         running = self._seen.running
         for name in self._nodes:
@@ -285,12 +291,3 @@ class InNetwork:
         with self._metadata_lock:
             every = tuple(self._metadata.values())
         return next((told for told in every if (told.vpc_id, told.address) == (vpc, address)), None)
-
-    def _ask(self, path: str) -> Any:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        url = f"http://{self._emulator[0]}:{self._emulator[1]}{path}"
-        try:
-            with opener.open(url, timeout=10) as answer:
-                return json.loads(answer.read())
-        except (OSError, ValueError) as error:
-            raise EndpointConnectionError(endpoint_url=url, error=error) from None

@@ -27,6 +27,8 @@ from infra.local.twin.network.view import View
 #: Source: "Instance metadata and user data" and "Amazon DNS server" in the AWS documentation.
 METADATA, RESOLVER = "169.254.169.254", "169.254.169.253"
 _NO_IPV6 = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1"))
+#: What the machine image sets at boot (federate-sysctl.conf), and a machine of the twin may not set itself.
+_NODE = (*_NO_IPV6, ("ipv4/tcp_slow_start_after_idle", "0"))
 #: A router forwards, answers ARP for everything, tells nobody a shorter way, and leaves spoofing to its own rules.
 _ROUTER = (
     ("ipv4/ip_forward", "1"),
@@ -235,7 +237,7 @@ def _node(view: View, interface: Interface) -> Namespace:
     beyond = naming.mac(interface.vpc, naming.device("eni", interface.id))
     return Namespace(
         name=interface.id,
-        sysctls=_NO_IPV6,
+        sysctls=_NODE,
         addresses=((NODE_DEVICE, f"{interface.address}/32"),),
         neighbours=((NODE_DEVICE, gateway, beyond),),
         ways=(Way("0.0.0.0/0", routing.MAIN, f"via {gateway} dev {NODE_DEVICE} onlink"),),

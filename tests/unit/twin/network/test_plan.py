@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from infra.local.twin.network import naming
 from infra.local.twin.network.layout import Fabric, Way
 from infra.local.twin.network.picture import Picture, PrefixList, Route, Rule, Withheld
 from infra.local.twin.network.plan import plan
+from node_bootstrap.image import documents
 
 ONE, TWO = "hospital-1", "hospital-2"
 
@@ -268,3 +270,13 @@ def test_a_node_has_one_way_its_router() -> None:
     own = plan(picture()).namespace(f"eni-{ONE}")
     assert own.addresses == (("eth0", "10.1.0.10/32"),)
     assert own.ways == (Way("0.0.0.0/0", "main", "via 10.1.0.1 dev eth0 onlink"),)
+
+
+def test_a_nodes_network_has_the_kernels_settings_that_the_machine_image_has() -> None:
+    lines = Path(documents.__file__).with_name("federate-sysctl.conf").read_text("utf-8").splitlines()
+    settings = [line.split(" = ") for line in lines if line.startswith("net.")]
+    assert len(settings) == 1
+    for name, value in settings:
+        expected = (name.removeprefix("net.").replace(".", "/"), value)
+        assert expected in plan(picture()).namespace(f"eni-{ONE}").sysctls
+        assert expected not in plan(picture()).namespace(f"vpc-{ONE}").sysctls
