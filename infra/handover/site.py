@@ -27,6 +27,8 @@ _PEM = re.compile(r"(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERT
 _ALIVE = ("waiting", "running")
 _DELETABLE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
 _POLL_SECONDS = 1.0
+#: A node that is being terminated may still speak: what it told is deleted until nothing comes back in this time.
+_SILENCE_SECONDS, _FAREWELLS = 2.0, 10
 
 
 class Stop(Exception):
@@ -507,7 +509,15 @@ def destroy(site: Site, yes: bool, empty: bool) -> None:
         print(f"  deleted {stack['name']}")
         for key, value in kept.items():
             print(f"    kept, and yours to delete: {key} {value}")
-    site.forget(site.parameters())
+    for _ in range(_FAREWELLS):
+        told = site.parameters()
+        if not told:
+            return
+        site.forget(told)
+        time.sleep(_SILENCE_SECONDS)
+    raise Stop(
+        f"{name}'s stacks are deleted, but something goes on writing: {', '.join(sorted(site.parameters()))}.", 5
+    )
 
 
 def main() -> int:

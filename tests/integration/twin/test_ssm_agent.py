@@ -68,7 +68,17 @@ class _Metadata(BaseHTTPRequestHandler):
 class Place:
     clients: InProcessClients
     endpoint: str
-    instance: str
+    subnet: str
+    instance: str = ""
+
+    def made(self) -> str:
+        """Make an instance and return its id."""
+        wanted = {"ImageId": "ami-0fed0000000000001", "MinCount": 1, "MaxCount": 1, "SubnetId": self.subnet}
+        return str(self.clients.client("ec2", ACCOUNT, REGION).run_instances(**wanted)["Instances"][0]["InstanceId"])
+
+    def managed(self) -> set[str]:
+        """Return the instances that an agent of the account has been heard of."""
+        return {one["InstanceId"] for one in self.ssm().describe_instance_information()["InstanceInformationList"]}
 
     def ssm(self) -> Any:
         return self.clients.client("ssm", ACCOUNT, REGION)
@@ -110,8 +120,9 @@ def place() -> Iterator[Place]:
     ec2 = clients.client("ec2", ACCOUNT, REGION)
     vpc = ec2.create_vpc(CidrBlock="10.10.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.10.0.0/24")["Subnet"]["SubnetId"]
-    made = ec2.run_instances(ImageId="ami-0fed0000000000001", MinCount=1, MaxCount=1, SubnetId=subnet)
-    yield Place(clients, f"http://127.0.0.1:{server.server_port}", made["Instances"][0]["InstanceId"])
+    made = Place(clients, f"http://127.0.0.1:{server.server_port}", subnet)
+    made.instance = made.made()
+    yield made
     server.shutdown()
 
 
@@ -120,8 +131,8 @@ def start(place: Place, tmp_path: Path) -> Iterator[Callable[..., subprocess.Pop
     started: list[subprocess.Popen[bytes]] = []
     services: list[ThreadingHTTPServer] = []
 
-    def run(account: str = ACCOUNT) -> subprocess.Popen[bytes]:
-        handler = type("Metadata", (_Metadata,), {"instance": place.instance, "account": account})
+    def run(account: str = ACCOUNT, instance: str = place.instance) -> subprocess.Popen[bytes]:
+        handler = type("Metadata", (_Metadata,), {"instance": instance, "account": account})
         service = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         services.append(service)
         threading.Thread(target=service.serve_forever, daemon=True).start()
@@ -196,12 +207,18 @@ def test_a_flood_of_output_is_cut_and_the_script_does_not_wait_for_its_reader(pl
 def test_an_agent_whose_credentials_are_another_accounts_is_never_managed(
     place: Place, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    before = place.ssm().describe_instance_information()["InstanceInformationList"]
-    start(OTHER)
+    of_its_own = place.made()  # the others' agents, of tests before, may just be heard once more
+    start(OTHER, of_its_own)
     until(lambda: "AccessDeniedException" in (tmp_path / "agent.log").read_text())
-    pings = [one["LastPingDateTime"] for one in before]
-    after = place.ssm().describe_instance_information()["InstanceInformationList"]
-    assert [one["LastPingDateTime"] for one in after] == pings
+    assert of_its_own not in place.managed()
+
+
+def test_negative_control_with_those_of_its_own_account_it_is_managed(
+    place: Place, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    of_its_own = place.made()
+    start(ACCOUNT, of_its_own)
+    until(lambda: of_its_own in place.managed())
 
 
 def test_an_agent_ends_when_told(place: Place, agent: subprocess.Popen[bytes]) -> None:

@@ -167,3 +167,34 @@ def test_a_node_is_started_with_the_kit_s_own_release_only() -> None:
 def test_a_node_without_a_certificate_is_not_started() -> None:
     with pytest.raises(script.Stop, match="no certificate yet"):
         script.start(FakeSite({}, **{"approved-release": DIGEST}))  # type: ignore[arg-type]
+
+
+class Leaving:
+    """A site whose stacks are gone already; its node speaks so many times more after what it told was deleted."""
+
+    def __init__(self, farewells: int) -> None:
+        self.kit: dict[str, Any] = {"site": "klinik-nord", "stacks": []}
+        self.told, self.farewells = {"state": "{}", "csr": PEM}, farewells
+
+    def check_account(self) -> None: ...
+
+    def parameters(self) -> dict[str, str]:
+        return dict(self.told)
+
+    def forget(self, names: dict[str, str]) -> None:
+        self.told = {} if self.farewells == 0 else {"state": "{}"}
+        self.farewells -= 1
+
+
+def test_what_a_node_says_while_it_is_terminated_is_deleted_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "_SILENCE_SECONDS", 0.0)
+    site = Leaving(farewells=2)
+    script.destroy(site, yes=True, empty=False)  # type: ignore[arg-type]
+    assert site.told == {}
+
+
+def test_what_goes_on_writing_after_the_stacks_are_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "_SILENCE_SECONDS", 0.0)
+    with pytest.raises(script.Stop, match="something goes on writing: state") as stopped:
+        script.destroy(Leaving(farewells=1000), yes=True, empty=False)  # type: ignore[arg-type]
+    assert stopped.value.code == 5
