@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra.accounts import Accounts, check_credentials
 from infra.deployment.assembly import Assembly, synthesize
 from infra.deployment.audit import Audit, audit, fully_chosen
@@ -280,8 +282,16 @@ class Place:
             yield
         except KeyboardInterrupt:
             reader = Stacks(self.accounts)
-            lines = [f"  {stack.name}: {reader.status(stack) or 'not there'}" for stack in stacks]
+            lines = [f"  {stack.name}: {_standing(reader, stack)}" for stack in stacks]
             raise Interrupted(
                 "\n".join(["Stopped. The stacks are now:", *lines]),
                 remedy="What CloudFormation has begun it ends by itself. The same command goes on from there.",
             ) from None
+
+
+def _standing(reader: Stacks, stack: StackPlan) -> str:
+    """Return a stack's status in words; that it cannot be had must not hide that the user has stopped the command."""
+    try:
+        return reader.status(stack) or "not there"
+    except (BotoCoreError, ClientError, FederateError) as error:
+        return f"not known, its account does not answer: {str(error).splitlines()[0]}"
