@@ -156,3 +156,13 @@ def test_an_error_that_nobody_foresaw_ends_with_1_and_keeps_its_traceback_in_a_f
     assert code == 1
     assert "unexpected ZeroDivisionError: oh" in told
     assert "ZeroDivisionError" in (federation.root / "site-a" / "output" / "error.log").read_text()
+
+
+def test_threads_share_what_they_free_before_the_node_begins(
+    federation: Federation, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("fl_app.__main__.share_freed_memory", lambda: said.append("shared"))
+    monkeypatch.setattr("fl_app.nodes.run_client", lambda *_: said.append("begins"))
+    assert run(federation, "site-a", capsys) == (0, "")
+    assert said == ["shared", "begins"]

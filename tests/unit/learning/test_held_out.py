@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from small_federation import SmallFederation, different_sites
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from fl_app.learning.held_out import Batch, HeldOut
 
@@ -109,3 +110,15 @@ def test_what_may_be_another_each_time_is_read_each_time(kind: str) -> None:
     look(held_out)
     look(held_out)
     assert {"streamed": streamed.read, "shuffled": counted.read, "list": len(reads)}[kind] in (2 * SAMPLES, 2)
+
+
+def test_a_site_evaluates_the_data_that_it_is_given_also_after_it_has_kept_others() -> None:
+    federation = SmallFederation(different_sites(count=2), "fedavg")
+    trainer = federation.trainers["site-0"]
+    counted = []
+    for site in ("site-0", "site-1", "site-1"):
+        rows, targets = (torch.from_numpy(part) for part in federation.sites[site])
+        trainer.test(DataLoader(TensorDataset(rows, targets), batch_size=8), "cpu", federation.args)
+        assert trainer.evaluation
+        counted.append(trainer.evaluation.samples)
+    assert counted == [20, 30, 30]
